@@ -1,0 +1,84 @@
+"""Lint everything: ruff, its formatter, mypy, clang-format, and C compiled with warnings as errors.
+
+Run ``python .ci/lint.py`` from anywhere, with the ``lint`` extra installed; ``--fix``: formatters write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = ["setup.py", "fastnn", "tests", "bench", "examples", ".ci"]
+X86_LEVELS = {
+    "avx2": "-mavx2 -mfma -mf16c",
+    "avx512": "-mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl",
+}
+
+
+def run(what: str, command: list[str]) -> bool:
+    """Run one checker; on failure show what it said."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} {what}", flush=True)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+def tool(name: str) -> str:
+    """Return the tool of this environment, not another of the same name."""
+    return shutil.which(name, path=sysconfig.get_path("scripts")) or name
+
+
+def check_python(fix: bool) -> bool:
+    """Check the Python files."""
+    paths = [path for path in PYTHON if (ROOT / path).exists()]
+    ruff = [sys.executable, "-m", "ruff"]
+    good = run("ruff check", [*ruff, "check", *(["--fix"] if fix else []), *paths])
+    good &= run("ruff format", [*ruff, "format", *([] if fix else ["--check", "--diff"]), *paths])
+    return run("mypy", [sys.executable, "-m", "mypy"]) and good
+
+
+def level_flags(source: Path) -> list[str] | None:
+    """Return the flags of a file of isa/, or None where this machine's compiler has another architecture."""
+    machine = os.uname().machine
+    if source.parent.name != "isa" or source.stem == "baseline":
+        return []
+    if source.stem in X86_LEVELS:
+        flags = f"{X86_LEVELS['avx2']} {X86_LEVELS[source.stem]}"
+        return flags.split() if machine == "x86_64" else None
+    return [] if machine == "aarch64" else None
+
+
+def check_c(fix: bool) -> bool:
+    """Check the C files: their format, then what the compiler warns of."""
+    sources = sorted(path for folder in ("src", "tests/c") for path in (ROOT / folder).rglob("*.c"))
+    headers = sorted((ROOT / "src").rglob("*.h"))
+    mode = ["-i"] if fix else ["--dry-run", "-Werror"]
+    good = run("clang-format", [tool("clang-format"), *mode, *map(str, [*sources, *headers])])
+    common = "-O3 -std=gnu11 -fno-math-errno -fno-trapping-math -Wno-psabi -Wall -Wextra -Werror -Isrc -o /dev/null"
+    compiler = os.environ.get("CC", "gcc").split()
+    for source in sources:
+        flags = level_flags(source)
+        if flags is not None:
+            command = [*compiler, *common.split(), *flags, "-c", str(source)]
+            good &= run(f"compile {source.relative_to(ROOT)}", command)
+    return good
+
+
+def main() -> int:
+    """Run all checks and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--fix", action="store_true", help="let the formatters write")
+    fix = parser.parse_args().fix
+    good = check_python(fix)
+    return 0 if check_c(fix) and good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

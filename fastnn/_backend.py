@@ -1,0 +1,202 @@
+"""Which backend runs plans, at which instruction level and on how many threads, and why.
+
+Environment, read once at import:
+
+``FASTNN_BACKEND``
+    ``compiled`` (the C extension; an error if there is none) or ``reference`` (NumPy: slow, for checking).
+``FASTNN_MAX_ISA``
+    A ceiling on the instruction level, e.g. ``avx2``; a level that the machine lacks is an error.
+``FASTNN_NUM_THREADS``, ``OMP_NUM_THREADS``
+    The number of threads; otherwise what affinity, the cgroup's quota and the physical cores allow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "build_info",
+    "compiled",
+    "core",
+    "get_num_threads",
+    "get_precision",
+    "plan_settings",
+    "set_num_threads",
+    "set_precision",
+    "state",
+]
+
+LEVELS = ("baseline", "portable", "avx2", "avx512", "neon")
+PRECISIONS = ("fast", "high", "exact")
+
+
+class _State:
+    """The settings in force and the reasons for them."""
+
+    core: Any = None
+    why_backend = ""
+    why_level = ""
+    why_threads = ""
+    threads = 1
+    precision = "fast"
+
+
+state = _State()
+
+
+def build_info() -> ModuleType | None:
+    """Return the module that records what the build made, or None."""
+    try:
+        return importlib.import_module("fastnn._build_info")
+    except ModuleNotFoundError:
+        return None
+
+
+def _load_core() -> None:
+    wish = os.environ.get("FASTNN_BACKEND", "")
+    if wish not in ("", "compiled", "reference"):
+        raise RuntimeError(f"FASTNN_BACKEND: expected 'compiled' or 'reference', got {wish!r}")
+    if wish == "reference":
+        state.why_backend = "FASTNN_BACKEND=reference"
+        return
+    try:
+        state.core = importlib.import_module("fastnn._core")
+        state.why_backend = "the extension module is there"
+        return
+    except ModuleNotFoundError as error:
+        if error.name != "fastnn._core":
+            raise
+    info = build_info()
+    if info is not None and not info.compiled and wish != "compiled":
+        state.why_backend = info.reason
+        warnings.warn(
+            f"fastnn runs on its slow NumPy reference backend: {info.reason}. Install a C compiler (gcc or clang) and "
+            "install fastnn again; set FASTNN_BACKEND=reference to silence this",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+        return
+    raise ImportError(
+        "fastnn's extension module fastnn._core is missing. If this is the source folder, it shadows the installed "
+        "package: start Python elsewhere, or build in place with 'python setup.py build_ext --inplace'. Otherwise "
+        "install again, or set FASTNN_BACKEND=reference to run on NumPy alone"
+    )
+
+
+def _choose_level() -> None:
+    ceiling = os.environ.get("FASTNN_MAX_ISA", "")
+    if ceiling and ceiling not in LEVELS:
+        raise RuntimeError(f"FASTNN_MAX_ISA: expected one of {', '.join(LEVELS)}, got {ceiling!r}")
+    if state.core is None:
+        state.why_level = "the reference backend has no levels"
+        return
+    available = state.core.levels()
+    if not ceiling:
+        state.core.set_level(available[-1])
+        state.why_level = f"the highest of {', '.join(available)} that this build and this machine have"
+        return
+    if ceiling not in available:
+        raise RuntimeError(
+            f"FASTNN_MAX_ISA={ceiling}: this build on this machine runs {', '.join(available)} "
+            f"(compiled: {', '.join(state.core.compiled_levels())}; processor: {state.core.cpu_features()})"
+        )
+    state.core.set_level(ceiling)
+    state.why_level = f"FASTNN_MAX_ISA={ceiling}"
+
+
+def _choose_threads() -> None:
+    for name in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if not text:
+            continue
+        if text.isdigit() and int(text) > 0:
+            state.threads, state.why_threads = int(text), f"{name}={text}"
+            return
+        if name == "FASTNN_NUM_THREADS":
+            raise RuntimeError(f"FASTNN_NUM_THREADS: expected a positive number, got {text!r}")
+    if state.core is None:
+        state.threads, state.why_threads = 1, "the reference backend runs on NumPy's threads"
+    else:
+        state.threads, state.why_threads = state.core.default_threads()
+
+
+def compiled() -> bool:
+    """Tell whether plans run on the C extension."""
+    return state.core is not None
+
+
+def core() -> Any:
+    """Return the extension module; only a compiled backend has one."""
+    if state.core is None:
+        raise RuntimeError(f"the compiled backend is not active: {state.why_backend}")
+    return state.core
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a step may use, beyond the cores too; results have the same bits for any number.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Examples
+    --------
+    >>> import fastnn as fn
+    >>> fn.set_num_threads(2)
+    >>> fn.get_num_threads()
+    2
+    """
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_num_threads: expected an int, got {type(n).__name__}")
+    if not 1 <= n <= 1024:
+        raise ValueError(f"set_num_threads: expected 1 to 1024 threads, got {n}")
+    state.threads, state.why_threads = n, "set_num_threads"
+
+
+def get_num_threads() -> int:
+    """Return how many threads a step may use."""
+    return state.threads
+
+
+def set_precision(precision: str) -> None:
+    """Choose what convolutions may do for speed: ``"fast"``, ``"high"`` or ``"exact"``.
+
+    Parameters
+    ----------
+    precision : str
+        ``"exact"`` allows only direct sums; ``"high"`` and ``"fast"`` also transforms of small and moderate rounding
+        error. All three compute direct sums today.
+
+    Examples
+    --------
+    >>> import fastnn as fn
+    >>> fn.set_precision("exact")
+    >>> fn.get_precision()
+    'exact'
+    >>> fn.set_precision("fast")
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"set_precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    state.precision = precision
+
+
+def get_precision() -> str:
+    """Return the precision in force."""
+    return state.precision
+
+
+def plan_settings() -> tuple[str, str]:
+    """Return the settings that plans are made under, as part of their key."""
+    if state.core is None:
+        return ("reference", state.precision)
+    return (state.core.active_level(), state.precision)
+
+
+_load_core()
+_choose_level()
+_choose_threads()

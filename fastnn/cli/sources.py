@@ -1,0 +1,60 @@
+"""The data sets by their names on the command line, and how their pixels become a network's input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Normalization", "held_out", "training_parts"]
+
+HOLD_OUT = 0.2  # share of the digits that is never trained on
+
+
+class Normalization:
+    """``(pixel * scale - mean) / std`` a channel: pixels as stored to a network's input.
+
+    Parameters
+    ----------
+    scale : float
+        Brings stored pixels to the range 0 to 1.
+    mean, std : sequence of float
+        Of the scaled pixels, one a channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normalization(1 / 255, [0.5], [0.25])(np.full((1, 1, 1, 1), 255, np.uint8)).item()
+    2.0
+    """
+
+    def __init__(self, scale: float, mean: Any, std: Any) -> None:
+        self.scale, self.mean, self.std = float(scale), [float(m) for m in mean], [float(s) for s in std]
+        std_array = np.asarray(self.std, np.float64)
+        self._factor = (self.scale / std_array).astype(np.float32)
+        self._shift = (-np.asarray(self.mean, np.float64) / std_array).astype(np.float32)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the network's input for stored pixels of shape (N, C, H, W), in channels-last memory."""
+        pixels = x.transpose(0, 2, 3, 1)
+        return (pixels * self._factor + self._shift).transpose(0, 3, 1, 2)
+
+
+def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: int) -> Any:
+    from .. import datasets
+
+    if name == "digits":
+        return datasets.digits(train, test_size=HOLD_OUT, seed=seed)
+    reader = {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist, "cifar10": datasets.cifar10}[name]
+    return reader(folder, train, download=download)
+
+
+def training_parts(name: str, folder: str | None, download: bool, seed: int) -> tuple[Any, Any]:
+    """Return the training part of a data set and its held-out part: the published test set; a fifth of the digits."""
+    train = _read(name, folder, download, train=True, seed=seed)
+    return train, held_out(name, folder, download, seed)
+
+
+def held_out(name: str, folder: str | None, download: bool, seed: int) -> Any:
+    """Return the held-out part of a data set; the seed matters for the digits only."""
+    return _read(name, folder, download, train=False, seed=seed)

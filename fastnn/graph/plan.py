@@ -1,0 +1,348 @@
+"""Plans: a traced graph made ready to run, on the compiled backend or on the oracles.
+
+A plan has phases (forward, backward) that run one after the other and share one set of buffers. Both kinds of plan
+answer to the same calls: ``run(phase, arrays)`` and ``fetch(node)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import _backend
+from .arena import Arena
+from .fuse import fuse
+from .node import Node
+from .place import Interval, place
+from .primitive import Call, Step
+from .spec import Spec
+
+__all__ = ["CompiledPlan", "Phase", "Plan", "ReferencePlan", "make_plan"]
+
+_LATE = ("input", "index", "grad")  # kinds of sources whose arrays may differ from run to run
+
+
+@dataclass(slots=True)
+class Phase:
+    """Calls that run together, the nodes read afterwards, and the flag (if any) that ends the run when set."""
+
+    calls: list[Call]
+    outputs: list[Node]
+    stop: Node | None = None
+    fused: list[Call] = field(default_factory=list)
+
+
+def make_plan(phases: Sequence[Phase], arena: Arena) -> Plan:
+    """Return a plan for the active backend, without the calls that nothing needs."""
+    _drop_dead_calls(phases)
+    return CompiledPlan(phases, arena) if _backend.compiled() else ReferencePlan(phases)
+
+
+def _drop_dead_calls(phases: Sequence[Phase]) -> None:
+    needed: set[Node] = {o for p in phases for o in p.outputs}
+    needed.update(p.stop for p in phases if p.stop is not None)
+    for phase in reversed(phases):
+        kept = []
+        for call in reversed(phase.calls):
+            if call.primitive.mutates or any(o in needed for o in call.outputs):
+                needed.update(i for i in call.inputs if i is not None)
+                kept.append(call)
+        phase.calls = kept[::-1]
+
+
+def gradient_array(parameter: Any) -> np.ndarray:
+    """Return a parameter's gradient, allocated as zeros where there is none yet."""
+    if parameter.grad is None:
+        parameter.grad = np.zeros(parameter.data.shape, np.float32)
+    grad: np.ndarray = parameter.grad
+    return grad
+
+
+def source_array(node: Node, arrays: Mapping[int, np.ndarray], rng: np.ndarray) -> np.ndarray:
+    """Return the array behind a source node."""
+    assert node.source is not None
+    kind, ref = node.source
+    if kind == "input":
+        return arrays[ref]
+    if kind == "index":
+        return np.ascontiguousarray(arrays[ref], np.int64)
+    if kind == "parameter":
+        return ref.data  # type: ignore[no-any-return]
+    if kind == "grad":
+        return gradient_array(ref)
+    if kind == "rng":
+        return rng
+    return ref  # type: ignore[no-any-return]
+
+
+class Plan:
+    """What both backends share: the phases, the generator's words and the report."""
+
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        self.phases = list(phases)
+        self.rng = np.zeros(2, np.uint64)
+        self.random = any(
+            i is not None and i.source is not None and i.source[0] == "rng"
+            for p in phases
+            for c in p.calls
+            for i in c.inputs
+        )
+
+    def run(self, phase: int, arrays: Mapping[int, np.ndarray]) -> bool:
+        """Run one phase; False if its stop flag ended it."""
+        raise NotImplementedError
+
+    def fetch(self, node: Node) -> np.ndarray:
+        """Return a fresh copy of a value of the last run (images in channels-last memory)."""
+        raise NotImplementedError
+
+
+class ReferencePlan(Plan):
+    """Runs the unfused calls one by one on `fastnn.reference`; ``dtype`` float64 serves gradient checks."""
+
+    def __init__(self, phases: Sequence[Phase], dtype: Any = np.float32) -> None:
+        super().__init__(phases)
+        self.values: dict[Node, np.ndarray] = {}
+        self.overrides: dict[Node, np.ndarray] = {}
+        self.dtype = np.dtype(dtype)
+
+    def run(self, phase: int, arrays: Mapping[int, np.ndarray]) -> bool:
+        """Run one phase call by call."""
+        from .. import reference
+
+        if phase == 0:
+            self.values.clear()
+        current = self.phases[phase]
+        with np.errstate(all="ignore"):
+            for call in current.calls:
+                inputs = [None if i is None else self._value(i, arrays) for i in call.inputs]
+                if hasattr(call.primitive, "run_host"):
+                    results = call.primitive.run_host(call, inputs)
+                else:
+                    results = getattr(reference, call.name)(*inputs, **call.attrs)
+                if call.outputs:
+                    results = results if isinstance(results, tuple) else (results,)
+                    for node, result in zip(call.outputs, results, strict=True):
+                        self.values[node] = np.asarray(result)
+                if current.stop is not None and current.stop in call.outputs and self.values[current.stop]:
+                    return False
+        for node in current.outputs:
+            if node not in self.values:
+                self.values[node] = self._value(node, arrays)
+        return True
+
+    def _value(self, node: Node, arrays: Mapping[int, np.ndarray]) -> np.ndarray:
+        if node.call is not None:
+            return self.values[node]
+        if node in self.overrides:
+            return self.overrides[node]
+        array = source_array(node, arrays, self.rng)
+        if self.dtype == np.float64 and array.dtype == np.float32:
+            return array.astype(np.float64)
+        return array
+
+    def fetch(self, node: Node) -> np.ndarray:
+        """Return a fresh copy of a value of the last run."""
+        value = self.values[node]
+        if node.spec.layout == "nhwc":
+            return np.ascontiguousarray(value.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        return np.array(value, order="C")
+
+
+class CompiledPlan(Plan):
+    """A program of C steps over one arena, interrupted only by operations written in Python."""
+
+    def __init__(self, phases: Sequence[Phase], arena: Arena) -> None:
+        super().__init__(phases)
+        self.arena = arena
+        kept = {o for p in phases for o in p.outputs} | {p.stop for p in phases if p.stop is not None}
+        for phase, fused in zip(phases, _fuse_phases(phases, kept), strict=True):
+            phase.fused = fused
+        self.roots: dict[Node, Node] = {}
+        self.lowered: list[tuple[Call, Step | None]] = []
+        self.segments: list[list[tuple[int, int] | Call]] = []
+        self._lower()
+        self._place()
+        self._compile()
+        self._generation = -1
+        self._views: dict[Node, np.ndarray] = {}
+        self._scratch = (0, 0)
+
+    # ---- building ----
+
+    def _root(self, node: Node) -> Node:
+        while node in self.roots:
+            node = self.roots[node]
+        return node
+
+    def _lower(self) -> None:
+        """List the steps of all phases; a segment is a run of C steps or one call of Python."""
+        for phase in self.phases:
+            segments: list[tuple[int, int] | Call] = []
+            first = len(self.lowered)
+            for call in phase.fused:
+                if call.primitive.alias(call) and call.inputs[0] is not None:
+                    self.roots[call.outputs[0]] = call.inputs[0]
+                elif hasattr(call.primitive, "run_host"):
+                    segments.append((first, len(self.lowered)))
+                    segments.append(call)
+                    self.lowered.append((call, None))
+                    first = len(self.lowered)
+                else:
+                    self.lowered.extend((call, step) for step in call.primitive.lower(call))
+            segments.append((first, len(self.lowered)))
+            self.segments.append([s for s in segments if not isinstance(s, tuple) or s[0] < s[1]])
+
+    def _place(self) -> None:
+        """Find for each buffer the steps between which it lives, and its place in the arena."""
+        self.intervals: dict[Node, Interval] = {}
+        for index, (call, step) in enumerate(self.lowered):
+            touched = call.inputs + call.outputs if step is None else step.buffers
+            for node in touched:
+                if node is not None:
+                    self._touch(node, index)
+        for phase, segments in zip(self.phases, self.segments, strict=True):
+            ends = [s[1] - 1 for s in segments if isinstance(s, tuple)]
+            last = max(ends, default=len(self.lowered) - 1)
+            for node in phase.outputs:
+                self._touch(node, max(last, 0))
+        self.arena_bytes = place(list(self.intervals.values()))
+
+    def _touch(self, node: Node, index: int) -> None:
+        root = self._root(node)
+        if root.call is None:
+            return
+        if root in self.intervals:
+            self.intervals[root].death = max(self.intervals[root].death, index)
+        else:
+            self.intervals[root] = Interval(root.spec.nbytes, index, index)
+
+    def _compile(self) -> None:
+        core = _backend.core()
+        self.slots: dict[Node, int] = {}
+        ops: list[Any] = []
+        buffers: list[list[int]] = []
+        stops: dict[int, int] = {}
+        flags = {self._root(p.stop) for p in self.phases if p.stop is not None}
+        for index, (call, step) in enumerate(self.lowered):
+            if step is None:  # a placeholder keeps step indices and segments in line
+                ops.append(None)
+                for node in call.inputs + call.outputs:
+                    if node is not None:
+                        self._slot(node)
+                continue
+            ops.append(_make_op(core, call, step))
+            buffers.append([-1 if n is None else self._slot(n) for n in step.buffers])
+            for node in step.buffers:
+                if node is not None and self._root(node) in flags and self._root(node) in call.outputs:
+                    stops[index] = self._slot(node)
+        for phase in self.phases:
+            for node in phase.outputs:
+                self._slot(node)
+        self.position = np.cumsum([0] + [op is not None for op in ops])
+        self.ops = [op for op in ops if op is not None]
+        self.program = core.Program(
+            self.ops, buffers, len(self.slots), {int(self.position[i]): s for i, s in stops.items()}
+        )
+        self.arena_slots = [(s, self.intervals[n].offset) for n, s in self.slots.items() if n.call is not None]
+        self.late_slots = [(s, n) for n, s in self.slots.items() if n.source and n.source[0] in _LATE]
+        for node, slot in self.slots.items():
+            if node.source is not None and node.source[0] not in _LATE:
+                self.program.bind(slot, source_array(node, {}, self.rng))
+
+    def _slot(self, node: Node) -> int:
+        return self.slots.setdefault(self._root(node), len(self.slots))
+
+    # ---- running ----
+
+    def _settle(self, threads: int) -> None:
+        """Bind to the arena as it is now, growing it first if it is too small."""
+        if self._scratch[0] != threads:
+            self._scratch = (threads, self.program.scratch_bytes(threads))
+        self.arena.reserve(self.arena_bytes, self._scratch[1])
+        if self._generation != self.arena.generation:
+            for slot, offset in self.arena_slots:
+                self.program.bind(slot, self.arena.block, offset, True)
+            self._views.clear()
+            self._generation = self.arena.generation
+
+    def run(self, phase: int, arrays: Mapping[int, np.ndarray]) -> bool:
+        """Run one phase as C segments, with Python operations in between."""
+        threads = _backend.get_num_threads()
+        self._settle(threads)
+        if phase == 0 and _backend.core().poisoning():
+            self.arena.poison()
+        for slot, node in self.late_slots:
+            kind, ref = node.source  # type: ignore[misc]
+            if kind != "grad":
+                if ref in arrays:
+                    self.program.bind(slot, source_array(node, arrays, self.rng))
+            elif phase > 0 or len(self.phases) == 1:
+                self.program.bind(slot, gradient_array(ref), 0, True)
+        for segment in self.segments[phase]:
+            if isinstance(segment, Call):
+                self._run_host(segment, arrays)
+                continue
+            first, last = int(self.position[segment[0]]), int(self.position[segment[1]])
+            if self.program.run(first, last, threads, self.arena.scratch) < last:
+                return False
+        self._arrays = {k: v for k, v in arrays.items() if self._returns_input(phase, k)}
+        return True
+
+    def _returns_input(self, phase: int, index: int) -> bool:
+        return any(self._root(n).source == ("input", index) for n in self.phases[phase].outputs)
+
+    def _run_host(self, call: Call, arrays: Mapping[int, np.ndarray]) -> None:
+        inputs = [None if i is None else self._value(i, arrays) for i in call.inputs]
+        results = call.primitive.run_host(call, inputs)  # type: ignore[attr-defined]
+        for node, result in zip(call.outputs, results, strict=True):
+            self._value(node, arrays)[...] = result
+
+    def _value(self, node: Node, arrays: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Return a view of a node's buffer, in its logical shape."""
+        root = self._root(node)
+        if root.call is None:
+            array = source_array(root, arrays, self.rng)
+            flat = array.transpose(0, 2, 3, 1) if root.spec.layout == "nhwc" else array
+            return _shaped(flat.reshape(-1), node.spec)
+        if node not in self._views:
+            offset, size = self.intervals[root].offset, node.spec.size
+            dtype = node.spec.dtype
+            flat = np.frombuffer(self.arena.block, dtype, size, offset) if size else np.empty(0, dtype)
+            self._views[node] = _shaped(flat, node.spec)
+        return self._views[node]
+
+    def fetch(self, node: Node) -> np.ndarray:
+        """Return a fresh copy of a value of the last run."""
+        return self._value(node, getattr(self, "_arrays", {})).copy(order="K")
+
+
+def _fuse_phases(phases: Sequence[Phase], kept: set[Node]) -> Iterable[list[Call]]:
+    """Fuse all phases as one list, so that a later phase's reads are seen, and cut it again."""
+    bounds, calls = [], []
+    for phase in phases:
+        calls.extend(phase.calls)
+        bounds.append(phase.calls)
+    fused = fuse(calls, kept)
+    home = {id(o): k for k, phase_calls in enumerate(bounds) for c in phase_calls for o in c.outputs}
+    effects = {id(c): k for k, phase_calls in enumerate(bounds) for c in phase_calls if not c.outputs}
+    result: list[list[Call]] = [[] for _ in phases]
+    for call in fused:
+        result[home[id(call.outputs[0])] if call.outputs else effects[id(call)]].append(call)
+    return result
+
+
+def _make_op(core: Any, call: Call, step: Step) -> Any:
+    try:
+        return core.Op(step.op, dict(step.fields))
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{call.scope or call.name}: {error}") from None
+
+
+def _shaped(flat: np.ndarray, spec: Spec) -> np.ndarray:
+    if spec.layout == "nhwc":
+        return flat.reshape(spec.memory_shape).transpose(0, 3, 1, 2)
+    return flat.reshape(spec.shape)

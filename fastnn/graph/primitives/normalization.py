@@ -1,0 +1,216 @@
+"""Batch normalization in its parts (statistics, application, running averages) and local response normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..node import Node, apply
+from ..primitive import Call, Primitive, Step, register
+from ..spec import Spec
+
+Grads = tuple[Node | None, ...]
+
+
+def _node(node: Node | None) -> Node:
+    assert node is not None
+    return node
+
+
+def _expect_channels(x: Spec) -> int:
+    """Return the channels of (N, C) or (N, C, H, W)."""
+    if x.ndim not in (2, 4):
+        raise ValueError(f"expected input of shape (N, C) or (N, C, H, W), got shape {x.shape}")
+    return x.shape[1]
+
+
+def _expect_vector(name: str, spec: Spec | None, channels: int) -> None:
+    if spec is not None and spec.shape != (channels,):
+        raise ValueError(f"expected {name} of shape ({channels},), one entry a channel, got shape {spec.shape}")
+
+
+def _rows(x: Spec) -> dict[str, int]:
+    """Return the memory of ``x`` as a matrix: all positions of all samples by channels."""
+    return {"rows": x.size // max(x.shape[1], 1), "c": x.shape[1]}
+
+
+def _per_channel(v: Node, ndim: int) -> Node:
+    return v.reshape(1, -1, *([1] * (ndim - 2)))
+
+
+# ---- batch normalization ----
+
+
+@register
+class BatchNormStats(Primitive):
+    """Mean and biased variance of each channel, over everything but axis 1."""
+
+    name = "batch_norm_stats"
+    inputs = "x:nhwc"
+    outputs = "mean var"
+
+    def infer(self, x: Spec) -> tuple[Spec, Spec]:
+        channels = _expect_channels(x)
+        return Spec((channels,)), Spec((channels,))
+
+    def lower(self, call: Call) -> list[Step]:
+        x = _node(call.inputs[0])
+        return [Step(self.name, _rows(x.spec), [x, *call.outputs])]
+
+    def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
+        """Only for statistics used as values: batch_norm's own gradient goes through those that it was given."""
+        x, (dmean, dvar) = _node(call.inputs[0]), dys
+        share = 1.0 / max(_rows(x.spec)["rows"], 1)
+        dx = None if dmean is None else (_per_channel(dmean, x.ndim) * share).expand(*x.shape)
+        if dvar is not None:
+            centred = x - _per_channel(call.outputs[0], x.ndim)
+            through_var = centred * (_per_channel(dvar, x.ndim) * (2.0 * share))
+            dx = through_var if dx is None else dx + through_var
+        return (dx,)
+
+
+@register
+class BatchNorm(Primitive):
+    """``(x - mean) / sqrt(var + eps) weight + bias``."""
+
+    name = "batch_norm"
+    inputs = "x:nhwc mean:c var:c ?weight:c ?bias:c"
+
+    def infer(
+        self, x: Spec, mean: Spec, var: Spec, weight: Spec | None = None, bias: Spec | None = None, *, eps: float
+    ) -> Spec:
+        channels = _expect_channels(x)
+        for name, spec in (("mean", mean), ("var", var), ("weight", weight), ("bias", bias)):
+            _expect_vector(name, spec, channels)
+        return x
+
+    def lower(self, call: Call) -> list[Step]:
+        fields = {**_rows(_node(call.inputs[0]).spec), "eps": call.attrs["eps"]}
+        return [Step(self.name, fields, [*call.inputs, call.outputs[0]])]
+
+    def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
+        """Where mean and variance are those of this very input, dx flows through them here, in one pass."""
+        x, mean, var, weight, _ = call.inputs
+        own = _is_own_statistics(x, mean, var)
+        dx, dweight, dbias = apply(
+            "batch_norm_bwd", dys[0], x, mean, var, weight, eps=call.attrs["eps"], training=own
+        )
+        dmean = dvar = None
+        if not own and (needs[1] or needs[2]):
+            rstd = (_node(var) + call.attrs["eps"]) ** -0.5
+            scale = rstd if weight is None else rstd * weight
+            dmean = -(dbias * scale)
+            dvar = dweight * scale * rstd * -0.5
+        return dx, dmean, dvar, dweight if needs[3] else None, dbias if needs[4] else None
+
+
+def _is_own_statistics(x: Node | None, mean: Node | None, var: Node | None) -> bool:
+    call = _node(mean).call
+    return call is not None and call.name == "batch_norm_stats" and (mean, var) == call.outputs and call.inputs[0] is x
+
+
+@register
+class BatchNormBwd(Primitive):
+    """dx, dweight, dbias; with ``training`` dx also flows through the batch's own mean and variance."""
+
+    name = "batch_norm_bwd"
+    inputs = "dy:nhwc x:nhwc mean:c var:c ?weight:c"
+    outputs = "dx dweight dbias"
+
+    def infer(
+        self, dy: Spec, x: Spec, mean: Spec, var: Spec, weight: Spec | None = None, *, eps: float, training: bool
+    ) -> tuple[Spec, Spec, Spec]:
+        channels = _expect_channels(x)
+        if dy.shape != x.shape:
+            raise ValueError(f"expected dy of shape {x.shape} as the input, got shape {dy.shape}")
+        for name, spec in (("mean", mean), ("var", var), ("weight", weight)):
+            _expect_vector(name, spec, channels)
+        return x, Spec((channels,)), Spec((channels,))
+
+    def lower(self, call: Call) -> list[Step]:
+        attrs = call.attrs
+        fields = {**_rows(_node(call.inputs[1]).spec), "eps": attrs["eps"], "training": int(attrs["training"])}
+        return [Step(self.name, fields, [*call.inputs, *call.outputs])]
+
+
+@register
+class BatchNormUpdate(Primitive):
+    """``running += momentum (new - running)``, the variance unbiased; momentum None: the mean over all batches."""
+
+    name = "batch_norm_update"
+    inputs = "running_mean:any running_var:any num_batches:any mean:c var:c"
+    outputs = ""
+    mutates = ("running_mean", "running_var", "num_batches")
+
+    def infer(
+        self, running_mean: Spec, running_var: Spec, num_batches: Spec, mean: Spec, var: Spec, *,
+        momentum: float | None, count: int,
+    ) -> tuple[Spec, ...]:  # fmt: skip
+        if mean.ndim != 1:
+            raise ValueError(f"expected mean of shape (C,), got shape {mean.shape}")
+        for name, spec in (("running_mean", running_mean), ("running_var", running_var), ("var", var)):
+            _expect_vector(name, spec, mean.shape[0])
+            if spec.dtype != "float32":
+                raise TypeError(f"expected {name} as float32, got {spec.dtype}")
+        if num_batches.dtype != "int64" or num_batches.size != 1:
+            raise TypeError(
+                f"expected num_batches as one int64, got {num_batches.dtype} of shape {num_batches.shape}"
+            )
+        return ()
+
+    def lower(self, call: Call) -> list[Step]:
+        momentum = call.attrs["momentum"]
+        fields = {
+            "c": _node(call.inputs[3]).shape[0],
+            "count": call.attrs["count"],
+            "momentum": 0.0 if momentum is None else momentum,
+            "cumulative": int(momentum is None),
+        }
+        return [Step(self.name, fields, list(call.inputs))]
+
+
+# ---- local response normalization ----
+
+
+def _lrn_fields(call: Call, x: Spec) -> dict[str, Any]:
+    rows = _rows(x)
+    return {"pixels": rows["rows"], "c": rows["c"], **call.attrs}
+
+
+@register
+class LocalResponseNorm(Primitive):
+    """``x / (k + alpha / size * sum of x^2 over size neighbouring channels)^beta``."""
+
+    name = "local_response_norm"
+    inputs = "x:nhwc"
+
+    def infer(self, x: Spec, *, size: int, alpha: float, beta: float, k: float) -> Spec:
+        _expect_channels(x)
+        if size < 1:
+            raise ValueError(f"expected size >= 1, got {size}")
+        return x
+
+    def lower(self, call: Call) -> list[Step]:
+        x = _node(call.inputs[0])
+        return [Step(self.name, _lrn_fields(call, x.spec), [x, call.outputs[0]])]
+
+    def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
+        return (apply("local_response_norm_bwd", dys[0], call.inputs[0], **call.attrs),)
+
+
+@register
+class LocalResponseNormBwd(Primitive):
+    """The gradient of local response normalization, from its input alone."""
+
+    name = "local_response_norm_bwd"
+    inputs = "dy:nhwc x:nhwc"
+    outputs = "dx"
+
+    def infer(self, dy: Spec, x: Spec, *, size: int, alpha: float, beta: float, k: float) -> Spec:
+        _expect_channels(x)
+        if dy.shape != x.shape:
+            raise ValueError(f"expected dy of shape {x.shape} as the input, got shape {dy.shape}")
+        return x
+
+    def lower(self, call: Call) -> list[Step]:
+        fields = _lrn_fields(call, _node(call.inputs[1]).spec)
+        return [Step(self.name, fields, [*call.inputs, call.outputs[0]])]

@@ -1,0 +1,137 @@
+"""Plans and models as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .execute import plan_for
+from .plan import CompiledPlan, Plan
+from .runtime import no_grad, runtime_of
+
+__all__ = ["PlanReport", "module_summary"]
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return rows aligned under a header; columns in ``right`` are aligned to the right."""
+    widths = [max(len(r[i]) for r in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = enumerate(zip(cells, widths, strict=True))
+        parts = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in padded]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(header), line(["-" * w for w in widths]), *(line(r) for r in rows)])
+
+
+def human_bytes(n: float) -> str:
+    """Return a size in B, kB or MB."""
+    if n < 1000:
+        return f"{n:.0f} B"
+    return f"{n / 1e3:.1f} kB" if n < 1e6 else f"{n / 1e6:.1f} MB"
+
+
+class PlanReport:
+    """A plan as a printable list of steps with their fusion, algorithm, output, FLOPs and bytes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena that the plan's values need (0 on the reference backend)."""
+        return self.plan.arena_bytes if isinstance(self.plan, CompiledPlan) else 0
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return one row a step: phase, module, operation, algorithm, output, MFLOP, bytes."""
+        rows = []
+        for phase, name in zip(self.plan.phases, ("forward", "backward"), strict=False):
+            for call in phase.calls if not isinstance(self.plan, CompiledPlan) else phase.fused:
+                rows.append(self._row(name, call))
+        return rows
+
+    def _row(self, phase: str, call: Any) -> tuple[str, ...]:
+        ops = []
+        if isinstance(self.plan, CompiledPlan):
+            lowered = [(c, s) for c, s in self.plan.lowered if s is not None]
+            ops = [op for (c, _), op in zip(lowered, self.plan.ops, strict=True) if c is call]
+        operation = call.name + "".join(f"+{v}" for v in call.fused.values())
+        algorithm = ",".join(dict.fromkeys(op.algorithm for op in ops if op.algorithm)) or ("" if ops else "view")
+        outputs = " ".join(str(o.spec) for o in call.outputs)
+        flops, nbytes = sum(op.flops for op in ops), sum(op.bytes for op in ops)
+        return (phase, call.scope, operation, algorithm, outputs, f"{flops / 1e6:.3f}", human_bytes(nbytes))
+
+    def __str__(self) -> str:
+        header = ("phase", "module", "operation", "algorithm", "output", "MFLOP", "moves")
+        rows = [(str(i), *row) for i, row in enumerate(self.rows())]
+        text = format_table(("#", *header), rows, right=(0, 6, 7))
+        return f"{text}\narena: {human_bytes(self.arena_bytes)}"
+
+    __repr__ = __str__
+
+
+class Summary:
+    """A model layer by layer: output shapes, parameters, FLOPs of a forward run, memory."""
+
+    def __init__(self, model: Any, rows: list[tuple[str, str, str, int, float]], arena: int) -> None:
+        self.rows, self.arena_bytes = rows, arena
+        parameters = list(model.parameters())
+        self.total_params = sum(p.data.size for p in parameters)
+        self.trainable_params = sum(p.data.size for p in parameters if p.requires_grad)
+        self.flops = rows[0][4] if rows else 0.0
+
+    def __str__(self) -> str:
+        cells = [(name or "(model)", kind, shape, f"{n:,}", f"{f / 1e6:.3f}") for name, kind, shape, n, f in self.rows]
+        table = format_table(("name", "layer", "output", "parameters", "MFLOP"), cells, right=(3, 4))
+        return (
+            f"{table}\nparameters: {self.total_params:,} ({self.trainable_params:,} trainable, "
+            f"{human_bytes(4 * self.total_params)}); forward: {self.flops / 1e6:.3f} MFLOP, "
+            f"arena {human_bytes(self.arena_bytes)}"
+        )
+
+    __repr__ = __str__
+
+
+def module_summary(module: Any, *args: Any) -> Summary:
+    """Return the summary of ``module`` for these inputs; nothing is run and its mode stays as it is."""
+    outputs: dict[int, Any] = {}
+
+    def keep(layer: Any, inputs: Any, output: Any) -> None:
+        outputs[id(layer)] = output
+
+    handles = [m.register_forward_hook(keep) for m in module.modules()]
+    try:
+        with no_grad(), runtime_of(module).arena.lock:
+            _, mp, _ = plan_for(module, args, {})
+    finally:
+        for handle in handles:
+            handle.remove()
+    for _, layer, _, _, output in mp.trace.hooks:
+        outputs[id(layer)] = output
+    report = PlanReport(mp.plan)
+    flops = _flops_by_scope(report, mp.plan)
+    rows = []
+    for name, layer in module.named_modules():
+        label = f"{type(layer).__name__} {name!r}" if name else None
+        inside = [f for scope, f in flops if label is None or scope == label or f" '{name}." in scope]
+        shape = _shapes(outputs.get(id(layer)))
+        own = sum(p.data.size for p in layer.parameters())
+        rows.append((name, type(layer).__name__, shape, own, sum(inside)))
+    return Summary(module, rows, report.arena_bytes)
+
+
+def _flops_by_scope(report: PlanReport, plan: Plan) -> list[tuple[str, float]]:
+    if not isinstance(plan, CompiledPlan):
+        return []
+    lowered = [(c, s) for c, s in plan.lowered if s is not None]
+    return [(c.scope, op.flops) for (c, _), op in zip(lowered, plan.ops, strict=True)]
+
+
+def _shapes(output: Any) -> str:
+    if output is None:
+        return ""
+    if isinstance(output, (tuple, list)):
+        return " ".join(_shapes(o) for o in output)
+    if isinstance(output, dict):
+        return " ".join(_shapes(o) for o in output.values())
+    return str(tuple(output.shape)) if hasattr(output, "shape") else ""

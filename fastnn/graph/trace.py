@@ -1,0 +1,130 @@
+"""Traces: the graph that a model's ``forward`` leaves when it runs on symbolic nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .spec import Spec
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .primitive import Call
+
+__all__ = ["Trace", "current_trace"]
+
+_local = threading.local()
+
+
+def current_trace() -> Trace | None:
+    """Return the trace being recorded in this thread, or None."""
+    return getattr(_local, "trace", None)
+
+
+class Trace:
+    """A graph under construction: sources, calls in the order in which they were made, effects, names of scopes.
+
+    Calls whose primitive mutates an input (optimizers, running statistics) are *effects*: they are kept apart and a
+    plan commits them at the end of the phase they belong to.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.effects: list[Call] = []
+        self.inputs: list[Node] = []
+        self.sources: dict[tuple[str, int], Node] = {}
+        self.converted: dict[tuple[Node, str, str], Node] = {}
+        self.checks: list[tuple[int, Callable[[np.ndarray], None]]] = []
+        self.module_names: dict[int, str] = {}
+        self.hooks: list[tuple[Any, Any, tuple[Any, ...], dict[str, Any] | None, Any]] = []
+        self._scopes: list[str] = []
+        self._streams = 0
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[Trace]:
+        """Make this the thread's current trace inside the ``with`` block."""
+        outer = current_trace()
+        _local.trace = self
+        try:
+            yield self
+        finally:
+            _local.trace = outer
+
+    def add_input(self, spec: Spec, name: str = "") -> Node:
+        """Add a value that the caller gives at each run."""
+        from .node import Node
+
+        node = Node(self, spec, source=("input", len(self.inputs)), name=name)
+        self.inputs.append(node)
+        return node
+
+    def check_input(self, node: Node, check: Callable[[np.ndarray], None]) -> None:
+        """Let ``check`` see the array of an input before each run; the values of a computed node cannot be seen."""
+        if node.source is not None and node.source[0] == "input":
+            self.checks.append((node.source[1], check))
+
+    def check_values(self, arrays: Mapping[int, np.ndarray]) -> None:
+        """Run the checks of `check_input` on the arrays of a run."""
+        for index, check in self.checks:
+            check(arrays[index])
+
+    def source(self, kind: str, ref: Any, spec: Spec, name: str = "") -> Node:
+        """Return the node of an object that the plan reads by reference; one node an object."""
+        from .node import Node
+
+        key = (kind, id(ref))
+        if key not in self.sources:
+            self.sources[key] = Node(self, spec, source=(kind, ref), name=name)
+        return self.sources[key]
+
+    def parameter(self, parameter: Any) -> Node:
+        """Return the node of a Parameter."""
+        return self.source("parameter", parameter, Spec(tuple(parameter.data.shape)))
+
+    def gradient_of(self, parameter: Any) -> Node:
+        """Return the node of a Parameter's ``grad`` array (allocated as zeros when the plan runs)."""
+        return self.source("grad", parameter, Spec(tuple(parameter.data.shape)))
+
+    def array(self, array: np.ndarray) -> Node:
+        """Return the node of an array that is read (and, by effects, written) by reference."""
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+        return self.source("array", array, Spec(tuple(array.shape), array.dtype.name))
+
+    def rng(self) -> Node:
+        """Return the node of the generator words (seed, counter) of this run."""
+        return self.source("rng", self, Spec((2,), "uint64"))
+
+    def next_stream(self) -> int:
+        """Return the number of the next random operation: equal counters give different masks in each."""
+        self._streams += 1
+        return self._streams - 1
+
+    def effect(self, name: str, *inputs: Any, **attrs: Any) -> None:
+        """Record a call that writes into its inputs, to be committed at the end of the phase."""
+        from .node import apply
+
+        apply(name, *inputs, **attrs)
+
+    @contextlib.contextmanager
+    def scope(self, owner: Any) -> Iterator[None]:
+        """Name the calls made inside after a module (or a function's name): errors and reports use it."""
+        if isinstance(owner, str):
+            label = owner
+        else:
+            name = self.module_names.get(id(owner), "")
+            label = f"{type(owner).__name__} {name!r}" if name else type(owner).__name__
+        self._scopes.append(label)
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    @property
+    def scope_label(self) -> str:
+        """Name of the innermost scope, empty outside of all."""
+        return self._scopes[-1] if self._scopes else ""

@@ -1,0 +1,26 @@
+"""Training: the step, the trainer around it, callbacks, metrics and histories."""
+
+from .callbacks import Callback, CSVLogger, EarlyStopping, LRSchedulerCallback, ModelCheckpoint, ProgressBar
+from .history import History
+from .metrics import Accuracy, ConfusionMatrix, FunctionMetric, Metric, TopKAccuracy, class_report
+from .step import NonFiniteLossError, TrainStep
+from .trainer import Trainer
+
+__all__ = [
+    "Accuracy",
+    "CSVLogger",
+    "Callback",
+    "ConfusionMatrix",
+    "EarlyStopping",
+    "FunctionMetric",
+    "History",
+    "LRSchedulerCallback",
+    "Metric",
+    "ModelCheckpoint",
+    "NonFiniteLossError",
+    "ProgressBar",
+    "TopKAccuracy",
+    "TrainStep",
+    "Trainer",
+    "class_report",
+]

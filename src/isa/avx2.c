@@ -1,0 +1,10 @@
+/* x86-64 with AVX2, FMA and F16C: 16 registers of 8 floats. */
+#include "../simd/vec_avx2.h"
+
+#define FNN_LEVEL "avx2"
+#define FNN_TABLE fnn_kernels_avx2
+#define GEMM_MR 6
+#define GEMM_KC 256
+#define GEMM_NV 2
+
+#include "../kernels/all.h"

@@ -1,0 +1,15 @@
+/* The floor: GCC vector extensions only, whatever the machine. Named baseline on x86-64 (SSE2) and portable
+ * elsewhere. */
+#include "../simd/vec_portable.h"
+
+#if defined(__x86_64__)
+#define FNN_LEVEL "baseline"
+#else
+#define FNN_LEVEL "portable"
+#endif
+#define FNN_TABLE fnn_kernels_baseline
+#define GEMM_MR 4
+#define GEMM_KC 256
+#define GEMM_NV 2
+
+#include "../kernels/all.h"

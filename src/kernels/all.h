@@ -1,0 +1,36 @@
+/* Every kernel body, for one level: included once by each isa/<level>.c after its simd header, which fills in
+ *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile).
+ * Everything here is static: copies compiled with other flags can never be merged by the linker. */
+#include "table.h"
+#include "peak.h"
+
+#include "math.h"
+#include "eltwise.h"
+#include "binary.h"
+#include "reduce.h"
+#include "copy.h"
+#include "softmax.h"
+#include "random.h"
+
+#include "gemm.h"
+#include "pack.h"
+#include "conv.h"
+#include "depthwise.h"
+
+#include "pool.h"
+#include "norm.h"
+#include "lrn.h"
+#include "loss.h"
+#include "optim.h"
+
+
+const fnn_kernels FNN_TABLE = {
+    .level = FNN_LEVEL,
+    .vl = VL,
+    .gemm_mr = GEMM_MR,
+    .gemm_nr = GEMM_NR,
+    .gemm_kc = GEMM_KC,
+#define FNN_KERNEL(ret, name, args) .name = name,
+#include "kernels.inc"
+#undef FNN_KERNEL
+};

@@ -1,0 +1,158 @@
+/* The register tile and the loops around it, on packed panels:
+ *
+ *   C[m x n] (+)= sum over k of A[k][row] * B[k][column], then bias, residual, activation, statistics.
+ *
+ * A panels hold GEMM_MR rows: panel[k][GEMM_MR]. B panels hold up to GEMM_NV vectors: panel[k][width], where width
+ * is the panel's columns rounded up to whole vectors; columns past n hold anything, and never reach C. Each element
+ * of C is one chain of multiply-adds in the order of k, whatever tile it falls in. */
+#ifndef FASTNN_KERNELS_GEMM_H
+#define FASTNN_KERNELS_GEMM_H
+
+#define GEMM_NR (GEMM_NV * VL)
+#define GEMM_UNROLL _Pragma("GCC unroll 16")
+#define GEMM_STEPS 8 /* of k between two looks ahead */
+#define GEMM_LINE 16 /* floats of a cache line */
+
+static inline __attribute__((always_inline)) vf act_apply(vf x, int activation, vf slope) {
+    if (activation == FNN_ACT_RELU) return v_max(v_zero(), x); /* this order keeps NaN */
+    if (activation == FNN_ACT_LEAKY_RELU) return v_sel(v_lt(x, v_zero()), x * slope, x);
+    return x;
+}
+
+/* One pass over the accumulators: v is the tile's (i, j), p the address in C, and lanes how many of them are C's. */
+#define GEMM_EACH(body)                                                                                           \
+    do {                                                                                                          \
+        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) {                         \
+            vf *v = &acc[i][j];                                                                                   \
+            const int64_t at = rows[i] + j * VL;                                                                  \
+            const int lanes = j == V - 1 ? tail : VL;                                                             \
+            (void)at, (void)lanes;                                                                                \
+            body;                                                                                                 \
+        }                                                                                                         \
+    } while (0)
+
+static inline __attribute__((always_inline)) vf gemm_read(const float *p, int lanes) {
+    if (lanes == VL) return v_load(p);
+    return v_load_n(p, lanes);
+}
+
+/* One k of a tile: rows in pairs, as two broadcasts under way at once are worth 3 % on cores with two FMA units. */
+static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const float *a, const float *b,
+                                                            vf acc[GEMM_MR][GEMM_NV]) {
+    vf bv[GEMM_NV];
+    GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
+    GEMM_UNROLL for (int i = 0; i < M; i += 2) {
+        const vf a0 = v_set1(a[i]), a1 = v_set1(a[i + 1 < M ? i + 1 : i]);
+        GEMM_UNROLL for (int j = 0; j < V; j++) {
+            acc[i][j] = v_fma(a0, bv[j], acc[i][j]);
+            if (i + 1 < M) acc[i + 1][j] = v_fma(a1, bv[j], acc[i + 1][j]);
+        }
+    }
+}
+
+/* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
+ * ask the third-level cache for meanwhile, two lines each GEMM_STEPS. */
+static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const fnn_gemm_block *g,
+                                                            const float *a, const float *b, const int64_t *rows,
+                                                            int64_t column, const float *ahead) {
+    vf acc[GEMM_MR][GEMM_NV];
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+    GEMM_UNROLL for (int i = 0; i < M; i++) __builtin_prefetch(g->c + column + rows[i], 1);
+    for (int64_t p = 0; p < g->k; ahead += 2 * GEMM_LINE) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + GEMM_LINE, 0, 2);
+        const int64_t stop = g->k - p < GEMM_STEPS ? g->k : p + GEMM_STEPS;
+#pragma GCC unroll 2 /* more, or a full unroll, and GCC reorders the chains until accumulators spill */
+        for (; p < stop; p++, a += GEMM_MR, b += V * VL) gemm_step(M, V, a, b, acc);
+    }
+    float *const c = g->c + column;
+    const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
+    if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
+    if (g->last) {
+        if (g->bias) GEMM_EACH(*v += gemm_read(g->bias + column + j * VL, lanes));
+        if (g->residual) GEMM_EACH(*v += gemm_read(g->residual + column + at, lanes));
+        const vf slope = v_set1(g->slope);
+        if (g->activation == FNN_ACT_RELU) GEMM_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope));
+        if (g->activation == FNN_ACT_LEAKY_RELU) GEMM_EACH(*v = act_apply(*v, FNN_ACT_LEAKY_RELU, slope));
+    }
+    if (tail == VL)
+        GEMM_EACH(v_store(c + at, *v));
+    else
+        GEMM_EACH(if (j == V - 1) v_store_n(c + at, *v, lanes); else v_store(c + at, *v));
+}
+
+typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,
+                          int64_t column, const float *ahead);
+
+#define GEMM_TILE(M, V)                                                                                           \
+    static void gemm_tile_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows, \
+                                    int64_t column, const float *ahead) {                                         \
+        gemm_tile(M, V, g, a, b, rows, column, ahead);                                                            \
+    }
+#define GEMM_TILE_NAME(M, V) gemm_tile_##M##x##V,
+
+#if GEMM_MR >= 6
+#define GEMM_TO_6(X, V) X(5, V) X(6, V)
+#else
+#define GEMM_TO_6(X, V)
+#endif
+#if GEMM_MR >= 8
+#define GEMM_TO_8(X, V) X(7, V) X(8, V)
+#else
+#define GEMM_TO_8(X, V)
+#endif
+#if GEMM_MR >= 14
+#define GEMM_TO_14(X, V) X(9, V) X(10, V) X(11, V) X(12, V) X(13, V) X(14, V)
+#else
+#define GEMM_TO_14(X, V)
+#endif
+#define GEMM_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V) GEMM_TO_6(X, V) GEMM_TO_8(X, V) GEMM_TO_14(X, V)
+
+GEMM_EACH_M(GEMM_TILE, 1)
+GEMM_EACH_M(GEMM_TILE, 2)
+#if GEMM_NV >= 3
+GEMM_EACH_M(GEMM_TILE, 3)
+#endif
+
+static gemm_tile_fn *const gemm_tiles[GEMM_NV][GEMM_MR] = {
+    {GEMM_EACH_M(GEMM_TILE_NAME, 1)},
+    {GEMM_EACH_M(GEMM_TILE_NAME, 2)},
+#if GEMM_NV >= 3
+    {GEMM_EACH_M(GEMM_TILE_NAME, 3)},
+#endif
+};
+
+/* Mean and sum of squared deviations of each of a panel's columns over the block's rows, which were just stored. */
+static void gemm_statistics(const fnn_gemm_block *g, int64_t column, int64_t n) {
+    for (int64_t j = column; j < column + n; j += VL) {
+        const int lanes = column + n - j >= VL ? VL : (int)(column + n - j);
+        vf sum = v_zero(), m2 = v_zero();
+        for (int64_t i = 0; i < g->m; i++) sum += gemm_read(g->c + g->rows[i] + j, lanes);
+        const vf mean = sum / v_set1((float)g->m);
+        for (int64_t i = 0; i < g->m; i++) {
+            const vf d = gemm_read(g->c + g->rows[i] + j, lanes) - mean;
+            m2 = v_fma(d, d, m2);
+        }
+        v_store_n(g->mean + j, mean, lanes);
+        v_store_n(g->m2 + j, m2, lanes);
+    }
+}
+
+/* All tiles of a block: a B panel stays in the first-level cache while the rows of A stream past it, and the panel
+ * after it comes nearer. */
+static void gemm_block(const fnn_gemm_block *g) {
+    const int64_t lines = g->k / GEMM_STEPS * 2 * GEMM_LINE;
+    for (int64_t j = 0; j < g->n; j += GEMM_NR) {
+        const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
+        const int64_t v = (n + VL - 1) / VL, more = j + GEMM_NR < g->n ? g->k * v * VL : 0;
+        const float *b = g->b + j / GEMM_NR * g->b_panel + g->b_first * v * VL;
+        for (int64_t i = 0, asked = 0; i < g->m; i += GEMM_MR, asked += lines) {
+            const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
+            const float *ahead = asked < more ? b + g->b_panel + asked : b;
+            gemm_tiles[v - 1][m - 1](g, g->a + i * g->k, b, g->rows + i, j, ahead);
+        }
+        if (g->last && g->mean) gemm_statistics(g, j, n);
+    }
+}
+
+#endif

@@ -1,0 +1,86 @@
+/* Packing of strided matrices into panels panel[k][width] (see gemm.h). Two cases: neighbours within a panel are
+ * neighbours in memory (copy), or neighbours along k are (transpose). Stores may run up to VL - 1 floats past a
+ * panel's row into the next one, which is written later; buffers end in VL floats of slack. */
+#ifndef FASTNN_KERNELS_PACK_H
+#define FASTNN_KERNELS_PACK_H
+
+/* dst[p * width + i] = row[i][p] for i < count <= width, p < k; lanes past count hold anything. */
+static inline __attribute__((always_inline)) void pack_transpose(float *dst, const int width,
+                                                                 const float *const *row, int count, int64_t k) {
+    for (int first = 0; first < count; first += VL) {
+        const float *group[VL];
+        for (int i = 0; i < VL; i++) group[i] = row[first + i < count ? first + i : count - 1];
+        float *d = dst + first;
+        int64_t p = 0;
+        for (; p + 4 <= k; p += 4, d += 4 * width) {
+            vf r[4];
+            for (int q = 0; q < 4; q++) r[q] = v_load_quads(group + q, p);
+            v_transpose_quads(r);
+            for (int q = 0; q < 4; q++) v_store(d + q * width, r[q]);
+        }
+        const int lanes = count - first < VL ? count - first : VL;
+        for (; p < k; p++, d += width)
+            for (int i = 0; i < lanes; i++) d[i] = group[i][p];
+    }
+}
+
+/* dst[p * width + i] = src[p * ld + i] for i < count <= width, p < k. */
+static inline __attribute__((always_inline)) void pack_copy(float *dst, const int width, const float *src,
+                                                            int64_t ld, int count, int64_t k) {
+    for (int64_t p = 0; p < k; p++, src += ld, dst += width)
+        for (int i = 0; i < count; i += VL) {
+            if (count - i >= VL)
+                v_store(dst + i, v_load(src + i));
+            else
+                v_store(dst + i, v_load_n(src + i, count - i));
+        }
+}
+
+/* One panel of a matrix whose element (i, p) is src[i * row_stride + p * k_stride]. */
+static inline __attribute__((always_inline)) void pack_panel(float *dst, const int width, const float *src,
+                                                             int64_t row_stride, int64_t k_stride, int count,
+                                                             int64_t k) {
+    if (row_stride == 1) {
+        if (count == width)
+            pack_copy(dst, width, src, k_stride, width, k);
+        else
+            pack_copy(dst, width, src, k_stride, count, k);
+    } else if (k_stride == 1) {
+        const float *row[GEMM_NR > GEMM_MR ? GEMM_NR : GEMM_MR];
+        for (int i = 0; i < count; i++) row[i] = src + i * row_stride;
+        pack_transpose(dst, width, row, count, k);
+    } else {
+        for (int64_t p = 0; p < k; p++)
+            for (int i = 0; i < count; i++) dst[p * width + i] = src[i * row_stride + p * k_stride];
+    }
+}
+
+/* Rows of A: m of them into panels of GEMM_MR. */
+static void pack_rows(float *dst, const float *src, int64_t row_stride, int64_t k_stride, int64_t m, int64_t k) {
+    for (int64_t i = 0; i < m; i += GEMM_MR)
+        pack_panel(dst + i * k, GEMM_MR, src + i * row_stride, row_stride, k_stride,
+                   (int)(m - i < GEMM_MR ? m - i : GEMM_MR), k);
+}
+
+static inline __attribute__((always_inline)) void pack_columns_width(float *dst, const int width, const float *src,
+                                                                     int64_t k_stride, int64_t column_stride,
+                                                                     int count, int64_t k) {
+    pack_panel(dst, width, src, column_stride, k_stride, count, k);
+}
+
+/* Columns of B: n of them into panels of GEMM_NR, the last as wide as it needs to be. */
+static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t column_stride, int64_t n, int64_t k) {
+    for (int64_t j = 0; j < n; j += GEMM_NR) {
+        const int count = (int)(n - j < GEMM_NR ? n - j : GEMM_NR);
+        const float *s = src + j * column_stride;
+        float *d = dst + j * k;
+        if (count > (GEMM_NV - 1) * VL)
+            pack_columns_width(d, GEMM_NV * VL, s, k_stride, column_stride, count, k);
+        else if (count <= VL)
+            pack_columns_width(d, VL, s, k_stride, column_stride, count, k);
+        else
+            pack_columns_width(d, 2 * VL, s, k_stride, column_stride, count, k);
+    }
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* Lane shuffles for any VL: interleaving two vectors, transposing VL of them. */
+#ifndef FASTNN_KERNELS_SHUFFLE_H
+#define FASTNN_KERNELS_SHUFFLE_H
+
+#if VL == 4
+#define ZIP_LO 0, 4, 1, 5
+#define ZIP_HI 2, 6, 3, 7
+#elif VL == 8
+#define ZIP_LO 0, 8, 1, 9, 2, 10, 3, 11
+#define ZIP_HI 4, 12, 5, 13, 6, 14, 7, 15
+#elif VL == 16
+#define ZIP_LO 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define ZIP_HI 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#else
+#error "shuffle.h: no interleaving for this VL"
+#endif
+
+/* a0 b0 a1 b1 ... of the first (lo) or second (hi) halves. */
+#ifdef __clang__
+static inline vf v_zip_lo(vf a, vf b) { return __builtin_shufflevector(a, b, ZIP_LO); }
+static inline vf v_zip_hi(vf a, vf b) { return __builtin_shufflevector(a, b, ZIP_HI); }
+#else
+static inline vf v_zip_lo(vf a, vf b) { return __builtin_shuffle(a, b, (vi){ZIP_LO}); }
+static inline vf v_zip_hi(vf a, vf b) { return __builtin_shuffle(a, b, (vi){ZIP_HI}); }
+#endif
+
+/* Lane j of row i to lane i of row j. Interleaving row i with row i + VL/2, log2(VL) times, is the transposition. */
+static inline void v_transpose(vf row[VL]) {
+    for (int step = 1; step < VL; step *= 2) {
+        vf next[VL];
+        for (int i = 0; i < VL / 2; i++) {
+            next[2 * i] = v_zip_lo(row[i], row[i + VL / 2]);
+            next[2 * i + 1] = v_zip_hi(row[i], row[i + VL / 2]);
+        }
+        for (int i = 0; i < VL; i++) row[i] = next[i];
+    }
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* Structs and enums that kernels and ops share. Values of the enums are part of the binding: Python passes them by
+ * number and checks the names at import. */
+#ifndef FASTNN_KERNELS_TYPES_H
+#define FASTNN_KERNELS_TYPES_H
+
+#include <stdint.h>
+
+/* ---- gemm and convolution ------------------------------------------------------------------------------- */
+
+typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_activation;
+
+#define GEMM_MC 168    /* rows of a packed block of A: whole tiles at every level; also the rows of one statistics block */
+#define GEMM_NC 512    /* columns of a privately packed block of B: with KC, a share of the L2 */
+#define GEMM_KC_MAX 512
+
+/* One block of C = A B on packed panels; the last block along k also applies the epilogue. */
+typedef struct fnn_gemm_block {
+    int64_t m, n, k;
+    const float *a;
+    const float *b;       /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
+    int64_t b_panel;
+    int64_t b_first;      /* of which this block uses b_first .. b_first + k */
+    float *c;             /* element (i, j) is c[rows[i] + j] */
+    const int64_t *rows;
+    int add_c, last;
+    const float *bias;     /* per column, or NULL */
+    const float *residual; /* addressed as c, or NULL */
+    float *mean, *m2;      /* statistics of the block per column, or NULL */
+    int activation;
+    float slope;
+} fnn_gemm_block;
+
+/* Grid rows that gather their k from an NHWC source, tap by tap; see kernels/conv.h. */
+typedef struct fnn_gather {
+    int64_t src_h, src_w, pixel; /* the source's extent; floats from one pixel to the next */
+    int64_t grid_h, grid_w, step_h, step_w;
+    int64_t n_taps, run, span, channels; /* run = span * channels floats a tap */
+    const int32_t *tap_h, *tap_w;
+    int prologue; /* source values become act(x * scale + shift), scale and shift per channel or NULL */
+    const float *scale, *shift;
+    int activation;
+    float slope;
+} fnn_gather;
+
+/* Along one side, the taps that meet one destination coordinate and where in the source: arithmetic sequences. */
+typedef struct fnn_walk {
+    int32_t count, tap, tap_step, src, src_step;
+} fnn_walk;
+
+/* A depthwise convolution (or its gradient for the input) as seen from the pixels it writes; kernels/depthwise.h. */
+typedef struct fnn_depthwise {
+    int64_t channels, multiplier; /* channels written; output channels per input channel */
+    int64_t dst_w, src_w, src_channels, kw;
+    int backward;
+    const fnn_walk *columns; /* dst_w of them */
+    const float *bias;
+    int activation;
+    float slope;
+} fnn_depthwise;
+
+/* One line of output pixels for the gradient of depthwise weights. */
+typedef struct fnn_depthwise_line {
+    int64_t channels, multiplier; /* output channels; per input channel */
+    int64_t src_w, src_channels, dst_w, kw;
+    int64_t stride_w, pad_left, dilation_w;
+} fnn_depthwise_line;
+
+/* ---- elementwise, copies -------------------------------------------------------------------------------- */
+
+typedef enum { FNN_FLOAT32 = 0, FNN_UINT8 = 1, FNN_INT32 = 2, FNN_INT64 = 3, FNN_UINT64 = 4 } fnn_dtype;
+
+/* rows x n elements of two operands, strides in elements; y is dense. */
+typedef struct fnn_binary_rows {
+    int64_t rows, n;
+    const float *a, *b;
+    int64_t a_row, a_col, b_row, b_col;
+    float *y;
+} fnn_binary_rows;
+
+/* rows x n elements from x to y, strides in elements. */
+typedef struct fnn_copy_2d {
+    int64_t rows, n, x_row, x_col, y_row, y_col;
+} fnn_copy_2d;
+
+/* ---- pooling -------------------------------------------------------------------------------------------- */
+
+/* One window along one axis: its taps inside the input are first, first + step, ... (count of them); label is the
+ * first tap's share of the index that max pooling stores, size what an average counts. */
+typedef struct fnn_window {
+    int64_t first, count, label, size;
+} fnn_window;
+
+/* The windows [lo, hi) that can hold one input position. */
+typedef struct fnn_cover {
+    int64_t lo, hi;
+} fnn_cover;
+
+typedef struct fnn_pool_axis {
+    int64_t in, out;
+    int64_t step;       /* between taps: the dilation */
+    int64_t label_step; /* between the labels of neighbouring taps */
+    const fnn_window *window; /* [out] */
+    const fnn_cover *cover;   /* [in] */
+} fnn_pool_axis;
+
+typedef struct fnn_pool {
+    int64_t c;
+    fnn_pool_axis h, w;
+    int wide;           /* indices are int32, else uint8 */
+    double divisor;     /* of every window; 0: each window's own size */
+    double norm_type;   /* power mean */
+    double window_size; /* kernel height times width */
+} fnn_pool;
+
+/* ---- normalisation -------------------------------------------------------------------------------------- */
+
+#define FNN_NORM_COLUMNS 64 /* channels of one block of statistics: four cache lines of a row */
+
+typedef struct fnn_lrn {
+    int64_t c, size;
+    double alpha, beta, k;
+} fnn_lrn;
+
+/* ---- losses --------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    FNN_LOSS_MSE = 0,
+    FNN_LOSS_L1 = 1,
+    FNN_LOSS_SMOOTH_L1 = 2,
+    FNN_LOSS_HUBER = 3,
+    FNN_LOSS_BCE = 4,
+    FNN_LOSS_BCE_LOGITS = 5
+} fnn_loss_kind;
+
+/* weight and pos_weight may be NULL, and belong to the two binary cross entropies only. */
+typedef struct fnn_pointwise_loss {
+    fnn_loss_kind kind;
+    float knee;
+    const float *x, *t, *weight, *pos_weight;
+} fnn_pointwise_loss;
+
+/* What each class of a row asks for: weight (keep target + spread). target NULL: 0; weight NULL: 1. */
+typedef struct fnn_class_shares {
+    const float *target, *weight;
+    float keep, spread;
+} fnn_class_shares;
+
+/* ---- optimizers ----------------------------------------------------------------------------------------- */
+
+/* The scalars of one step, in float, made from the hyper-parameters in double. fresh: the share of the new gradient in
+ * a running average (1 - dampening, 1 - alpha, 1 - beta1), fresh2 that of its square in Adam's second. */
+typedef struct fnn_optim {
+    float lr, weight_decay, momentum, eps, alpha, beta2, fresh, fresh2;
+    float shrink;          /* factor on the parameter before the step: decoupled weight decay */
+    float root_correction; /* square root of the second moment's bias correction */
+    int maximize, nesterov, first;
+} fnn_optim;
+
+#endif

@@ -1,0 +1,250 @@
+/* Batch normalisation (Ioffe and Szegedy, 2015) over a channels-last matrix of rows x c: statistics, application,
+ * backward, running averages. Reductions are cut into blocks of rows and channels that depend on the shape alone,
+ * and merged in order. */
+#include <math.h>
+#include <string.h>
+
+#include "../kernels/table.h"
+
+#define BLOCK_ELEMENTS 16384 /* 64 KiB: the second pass over a block finds it in the L2 */
+
+#define NORM_FIELDS(I, D, A, T) I(T, rows) I(T, c)
+FNN_PROBLEM(norm_problem, NORM_FIELDS)
+
+#define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps)
+FNN_PROBLEM(apply_problem, APPLY_FIELDS)
+
+#define BWD_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, training)
+FNN_PROBLEM(bwd_problem, BWD_FIELDS)
+
+#define UPDATE_FIELDS(I, D, A, T) I(T, c) I(T, count) D(T, momentum) I(T, cumulative)
+FNN_PROBLEM(update_problem, UPDATE_FIELDS)
+
+/* How a matrix is cut: by rows, then by channels; a pure function of its shape. */
+typedef struct cut {
+    int64_t rows, c, block_rows, blocks, chunks;
+} cut;
+
+typedef struct piece {
+    int64_t row, rows, channel, channels;
+} piece;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static cut cut_matrix(int64_t rows, int64_t c) {
+    const int64_t width = least(c, FNN_NORM_COLUMNS);
+    const int64_t block_rows = width > 0 ? BLOCK_ELEMENTS / width : 1;
+    return (cut){rows, c, block_rows, (rows + block_rows - 1) / block_rows,
+                 (c + FNN_NORM_COLUMNS - 1) / FNN_NORM_COLUMNS};
+}
+
+static piece piece_at(const cut *m, int64_t unit) {
+    const int64_t block = unit / m->chunks, chunk = unit % m->chunks;
+    const int64_t row = block * m->block_rows, channel = chunk * FNN_NORM_COLUMNS;
+    return (piece){row, least(m->block_rows, m->rows - row), channel, least(FNN_NORM_COLUMNS, m->c - channel)};
+}
+
+static fnn_status check(fnn_op *op, int64_t rows, int64_t c) {
+    if (rows >= 0 && c >= 0) return FNN_OK;
+    return fnn_fail(op, FNN_INVALID, "expected rows and channels >= 0, got %lld and %lld", (long long)rows,
+                    (long long)c);
+}
+
+static float *partial_of(const cut *m, float *partials, const piece *p) {
+    return partials + 2 * (p->row / m->block_rows) * m->c + p->channel;
+}
+
+/* ---- statistics ----------------------------------------------------------------------------------------- */
+
+/* Scratch: mean and M2 of each block. A channel that holds a value not finite gets mean and variance NaN. */
+static fnn_status stats_init(fnn_op *op) {
+    const norm_problem *q = op->problem;
+    const fnn_status status = check(op, q->rows, q->c);
+    if (status != FNN_OK) return status;
+    const cut m = cut_matrix(q->rows, q->c);
+    op->units = m.blocks * m.chunks > 0 ? m.blocks * m.chunks : 1;
+    op->scratch_shared = sizeof(float) * (size_t)(2 * m.blocks * m.c);
+    op->flops = 6.0 * (double)q->rows * (double)q->c;
+    op->bytes = 4.0 * (double)q->rows * (double)q->c;
+    op->algorithm = "two-pass blocks, Chan merge";
+    return FNN_OK;
+}
+
+static void stats_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const norm_problem *q = op->problem;
+    const cut m = cut_matrix(q->rows, q->c);
+    const float *x = buf[0];
+    const float *shift = x; /* the first row */
+    float *partials = scratch, *mean = buf[1], *var = buf[2];
+    int64_t lo, hi;
+    fnn_share(m.blocks * m.chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        const piece p = piece_at(&m, unit);
+        float *partial = partial_of(&m, partials, &p);
+        op->k->norm_stats_block(x + p.row * m.c + p.channel, p.rows, m.c, p.channels, shift + p.channel, partial,
+                                partial + m.c);
+    }
+    fnn_team_wait(team);
+    fnn_share(m.chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t chunk = lo; chunk < hi; chunk++) {
+        const piece p = piece_at(&m, chunk);
+        const int64_t last = m.rows - (m.blocks - 1) * m.block_rows;
+        op->k->norm_merge_stats(partials + p.channel, m.blocks, m.c, p.channels, m.block_rows, last,
+                                shift + p.channel, mean + p.channel, var + p.channel);
+    }
+}
+
+FNN_OP_CLASS(batch_norm_stats, norm_problem, "x mean var", stats_init, stats_run);
+
+/* ---- application ---------------------------------------------------------------------------------------- */
+
+static int64_t apply_blocks(int64_t rows, int64_t c) {
+    const int64_t block = c > 0 && c < BLOCK_ELEMENTS ? BLOCK_ELEMENTS / c : 1;
+    return (rows + block - 1) / block;
+}
+
+static void rows_of_block(int64_t block, int64_t c, int64_t rows, int64_t *row, int64_t *n) {
+    const int64_t block_rows = c > 0 && c < BLOCK_ELEMENTS ? BLOCK_ELEMENTS / c : 1;
+    *row = block * block_rows;
+    *n = least(block_rows, rows - *row);
+}
+
+/* Per-channel arrays repeated to the kernels' period, one after another. */
+static void repeat_array(float *array, int64_t c, int64_t period) {
+    for (int64_t j = c; j < period; j++) array[j] = array[j - c];
+}
+
+static float inverse_deviation(float var, double eps) { return (float)(1.0 / sqrt((double)var + eps)); }
+
+static fnn_status apply_init(fnn_op *op) {
+    const apply_problem *q = op->problem;
+    const fnn_status status = check(op, q->rows, q->c);
+    if (status != FNN_OK) return status;
+    op->units = q->c > 0 ? apply_blocks(q->rows, q->c) : 0;
+    op->scratch_thread = 3 * sizeof(float) * (size_t)op->k->norm_period(q->c);
+    op->flops = 3.0 * (double)q->rows * (double)q->c;
+    op->bytes = 8.0 * (double)q->rows * (double)q->c;
+    op->algorithm = "one pass";
+    return FNN_OK;
+}
+
+static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const apply_problem *q = op->problem;
+    const float *x = buf[0], *var = buf[2], *weight = buf[3], *bias = buf[4];
+    const int64_t c = q->c, period = op->k->norm_period(c);
+    float *mean = fnn_thread_scratch(op, scratch, team->tid), *scale = mean + period, *shift = scale + period;
+    int64_t lo, hi, row, rows;
+    fnn_share(op->units, team->tid, team->n, &lo, &hi);
+    if (lo == hi) return;
+    for (int64_t j = 0; j < c; j++) {
+        mean[j] = ((const float *)buf[1])[j];
+        scale[j] = inverse_deviation(var[j], q->eps) * (weight ? weight[j] : 1.0f);
+        shift[j] = bias ? bias[j] : 0.0f;
+    }
+    for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
+    for (int64_t block = lo; block < hi; block++) {
+        rows_of_block(block, c, q->rows, &row, &rows);
+        op->k->norm_apply(x + row * c, rows * c, period, mean, scale, shift, (float *)buf[5] + row * c);
+    }
+}
+
+FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias y", apply_init, apply_run);
+
+/* ---- backward ------------------------------------------------------------------------------------------- */
+
+/* Scratch: mean, offset, slope, scale of each channel (period floats each), then two sums for each block. */
+static fnn_status bwd_init(fnn_op *op) {
+    const bwd_problem *q = op->problem;
+    const fnn_status status = check(op, q->rows, q->c);
+    if (status != FNN_OK) return status;
+    const cut m = cut_matrix(q->rows, q->c);
+    op->units = m.blocks * m.chunks > 0 ? m.blocks * m.chunks : 1;
+    op->scratch_shared = sizeof(float) * (size_t)(4 * op->k->norm_period(q->c) + 2 * m.blocks * m.c);
+    op->flops = 9.0 * (double)q->rows * (double)q->c;
+    op->bytes = 20.0 * (double)q->rows * (double)q->c;
+    op->algorithm = q->training ? "sums, then dx" : "sums and dx";
+    return FNN_OK;
+}
+
+/* dweight, dbias and the coefficients of dx for the channels of one chunk, from the block sums. */
+static void settle_channels(const fnn_op *op, void *const *buf, const piece *p, const float *partials, int64_t blocks,
+                            float *coefficients, int64_t period) {
+    const bwd_problem *q = op->problem;
+    const float *mean = buf[2], *var = buf[3], *weight = buf[4];
+    float *dweight = buf[6], *dbias = buf[7];
+    double sum[FNN_NORM_COLUMNS], product[FNN_NORM_COLUMNS];
+    op->k->norm_merge_sums(partials + p->channel, blocks, q->c, p->channels, sum, product);
+    for (int64_t j = 0; j < p->channels; j++) {
+        const int64_t at = p->channel + j;
+        const double inverse = 1.0 / sqrt((double)var[at] + q->eps), count = (double)q->rows;
+        dweight[at] = q->rows > 0 ? (float)(product[j] * inverse) : 0.0f; /* the variance of nothing is NaN */
+        dbias[at] = (float)sum[j];
+        coefficients[at] = mean[at];
+        coefficients[period + at] = q->training ? (float)(sum[j] / count) : 0.0f;
+        coefficients[2 * period + at] = q->training ? (float)(product[j] * inverse * inverse / count) : 0.0f;
+        coefficients[3 * period + at] = inverse_deviation(var[at], q->eps) * (weight ? weight[at] : 1.0f);
+    }
+}
+
+static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const bwd_problem *q = op->problem;
+    const cut m = cut_matrix(q->rows, q->c);
+    const float *dy = buf[0], *x = buf[1], *mean = buf[2];
+    const int64_t period = op->k->norm_period(q->c);
+    float *coefficients = scratch, *partials = coefficients + 4 * period;
+    int64_t lo, hi, row, rows;
+    fnn_share(m.blocks * m.chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        const piece p = piece_at(&m, unit);
+        float *partial = partial_of(&m, partials, &p);
+        const int64_t at = p.row * m.c + p.channel;
+        op->k->norm_grad_block(dy + at, x + at, p.rows, m.c, p.channels, mean + p.channel, partial, partial + m.c);
+    }
+    fnn_team_wait(team);
+    fnn_share(m.chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t chunk = lo; chunk < hi; chunk++) {
+        const piece p = piece_at(&m, chunk);
+        settle_channels(op, buf, &p, partials, m.blocks, coefficients, period);
+    }
+    fnn_team_wait(team);
+    if (team->tid == 0)
+        for (int i = 0; i < 4; i++) repeat_array(coefficients + i * period, m.c, period);
+    fnn_team_wait(team);
+    fnn_share(m.c > 0 ? apply_blocks(m.rows, m.c) : 0, team->tid, team->n, &lo, &hi);
+    for (int64_t block = lo; block < hi; block++) {
+        rows_of_block(block, m.c, m.rows, &row, &rows);
+        op->k->norm_grad_apply(dy + row * m.c, x + row * m.c, rows * m.c, period, coefficients, coefficients + period,
+                               coefficients + 2 * period, coefficients + 3 * period, (float *)buf[5] + row * m.c);
+    }
+}
+
+FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight dx dweight dbias", bwd_init, bwd_run);
+
+/* ---- running averages ----------------------------------------------------------------------------------- */
+
+static fnn_status update_init(fnn_op *op) {
+    const update_problem *q = op->problem;
+    op->flops = 6.0 * (double)q->c;
+    op->bytes = 24.0 * (double)q->c;
+    return check(op, q->count, q->c);
+}
+
+static void update_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const update_problem *q = op->problem;
+    float *running_mean = buf[0], *running_var = buf[1];
+    int64_t *num_batches = buf[2];
+    const float *mean = buf[3], *var = buf[4];
+    const double rate = q->cumulative ? 1.0 / ((double)*num_batches + 1.0) : q->momentum;
+    const double unbiased = (double)q->count / (double)(q->count > 1 ? q->count - 1 : 1);
+    (void)scratch;
+    (void)team;
+    for (int64_t j = 0; j < q->c; j++) {
+        const double old_mean = running_mean[j], old_var = running_var[j];
+        running_mean[j] = (float)(old_mean + rate * ((double)mean[j] - old_mean));
+        running_var[j] = (float)(old_var + rate * ((double)var[j] * unbiased - old_var));
+    }
+    *num_batches += 1;
+}
+
+FNN_OP_CLASS(batch_norm_update, update_problem, "running_mean running_var num_batches mean var", update_init,
+             update_run);

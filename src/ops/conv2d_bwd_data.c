@@ -1,0 +1,136 @@
+/* Gradient of a convolution with respect to its input. Input pixels whose coordinates agree modulo the stride use the
+ * same taps: each such phase is a stride-1 convolution of dy with its own taps, and each pixel of dx is written once.
+ * A phase without taps writes zeros. */
+#include <stdlib.h>
+
+#include "conv2d_depthwise.h"
+
+typedef struct conv2d_phase {
+    gemm_plan gemm;
+    fnn_gather gather;
+    gemm_rows rows;
+    int64_t first;   /* of dx, in floats from its start */
+    int64_t b_first; /* of its packed weights, in columns times k */
+    const int32_t *tap;
+} conv2d_phase;
+
+typedef struct bwd_data_plan {
+    int64_t n_phases, nc;
+    int32_t *tap_h, *tap_w, *tap; /* all phases' taps, one after the other */
+    conv2d_phase phase[];
+} bwd_data_plan;
+
+/* The taps along one side that input coordinates congruent to r modulo stride use; where[t] is the offset in dy. */
+static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                          int64_t *tap, int64_t *where) {
+    int64_t count = 0;
+    for (int64_t k = 0; k < kernel; k++) {
+        const int64_t at = r + padding - k * dilation;
+        if (at % stride != 0) continue;
+        tap[count] = k, where[count++] = at / stride;
+    }
+    return count;
+}
+
+/* Fills one phase; returns how many taps it has. taps: its place in the tables. scratch: 2 (kh + kw) integers. */
+static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv2d_geometry *g, int64_t rh, int64_t rw,
+                          int64_t taps, int64_t *work) {
+    int64_t *kh = work, *oh = kh + g->kh, *kw = oh + g->kh, *ow = kw + g->kw;
+    const int64_t n_h = phase_taps(rh, g->kh, g->stride[0], g->padding[0], g->dilation[0], kh, oh);
+    const int64_t n_w = phase_taps(rw, g->kw, g->stride[1], g->padding[2], g->dilation[1], kw, ow);
+    for (int64_t i = 0, t = taps; i < n_h; i++)
+        for (int64_t j = 0; j < n_w; j++, t++) {
+            plan->tap_h[t] = (int32_t)oh[i], plan->tap_w[t] = (int32_t)ow[j];
+            plan->tap[t] = (int32_t)(kh[i] * g->kw + kw[j]);
+        }
+    const int64_t ocg = g->oc / g->groups, sh = g->stride[0], sw = g->stride[1];
+    const int64_t grid_h = g->ih > rh ? (g->ih - rh + sh - 1) / sh : 0, grid_w = g->iw > rw ? (g->iw - rw + sw - 1) / sw : 0;
+    f->tap = plan->tap + taps;
+    f->first = (rh * g->iw + rw) * g->ic;
+    f->rows = (gemm_rows){grid_h, grid_w, g->ih * g->iw * g->ic, sh * g->iw * g->ic, sw * g->ic};
+    f->gather = (fnn_gather){.src_h = g->oh, .src_w = g->ow, .pixel = g->oc, .grid_h = grid_h, .grid_w = grid_w,
+                             .step_h = 1, .step_w = 1, .n_taps = n_h * n_w, .span = 1, .channels = ocg, .run = gemm_max(1, ocg),
+                             .tap_h = plan->tap_h + taps, .tap_w = plan->tap_w + taps};
+    return n_h * n_w;
+}
+
+static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_geometry *g) {
+    const int64_t n_phases = g->stride[0] * g->stride[1], taps = g->kh * g->kw;
+    const size_t head = sizeof(bwd_data_plan) + (size_t)n_phases * sizeof(conv2d_phase);
+    bwd_data_plan *plan = malloc(head + (size_t)(3 * taps) * sizeof(int32_t));
+    int64_t *work = malloc((size_t)(2 * (g->kh + g->kw)) * sizeof(int64_t));
+    if (plan && work) {
+        int32_t *tables = (int32_t *)((char *)plan + head);
+        *plan = (bwd_data_plan){n_phases, 0, tables, tables + taps, tables + 2 * taps};
+        int64_t done = 0;
+        for (int64_t i = 0; i < n_phases; i++) {
+            conv2d_phase *f = &plan->phase[i];
+            const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups;
+            const int64_t t = phase_init(plan, f, g, i / g->stride[1], i % g->stride[1], done, work);
+            fnn_gemm_plan_init(&f->gemm, op->k, GEMM_SHARED, g->groups, g->n * f->rows.grid_h * f->rows.grid_w, icg,
+                               t * ocg);
+            f->b_first = g->groups * done * ocg;
+            plan->nc = i == 0 ? f->gemm.nc : gemm_min(plan->nc, f->gemm.nc);
+            done += t;
+        }
+    }
+    free(work);
+    return plan;
+}
+
+static fnn_status bwd_data_init(fnn_op *op) {
+    const conv2d_geometry *g = op->problem;
+    const fnn_status status = fnn_conv2d_check(op, g);
+    if (status != FNN_OK) return status;
+    if (conv2d_is_depthwise(g)) return fnn_depthwise_bwd_data_init(op, g);
+    bwd_data_plan *plan = op->plan = plan_phases(op, g);
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    op->units = 0;
+    for (int64_t i = 0; i < plan->n_phases; i++) {
+        const size_t bytes = fnn_gemm_thread_bytes(&plan->phase[i].gemm);
+        if (op->scratch_thread < bytes) op->scratch_thread = bytes;
+        op->units += fnn_gemm_units(&plan->phase[i].gemm);
+    }
+    op->scratch_shared = (size_t)(plan->nc * g->groups * g->kh * g->kw * (g->oc / g->groups)) * sizeof(float);
+    op->algorithm = conv2d_is_pointwise(g) ? "pointwise" : "implicit-gemm";
+    return FNN_OK;
+}
+
+static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const *buf) {
+    const conv2d_geometry *g = op->problem;
+    const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw;
+    gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[0], .batch_stride = ocg, .gather = &f->gather};
+    if (conv2d_is_pointwise(g)) a.pack = fnn_gemm_pack_strided_a, a.stride = g->oc, a.k_stride = 1;
+    gemm_source b = {.pack = fnn_gemm_pack_weights_b, .data = buf[1], .batch_stride = ocg * icg * taps,
+                     .stride = taps, .k_stride = icg * taps, .tap = f->tap, .n_taps = f->gather.n_taps,
+                     .channels = ocg};
+    if (taps == 1) b.pack = fnn_gemm_pack_strided_b;
+    return (gemm_call){.plan = &f->gemm, .kernels = op->k, .a = a, .b = b, .c = (float *)buf[2] + f->first,
+                       .c_batch = icg, .rows = f->rows};
+}
+
+static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_geometry *g = op->problem;
+    if (conv2d_is_depthwise(g)) {
+        fnn_depthwise_bwd_data_run(op, buf[0], buf[1], buf[2], scratch, team);
+        return;
+    }
+    const bwd_data_plan *plan = op->plan;
+    const int64_t columns = g->ic / g->groups;
+    void *mine = fnn_thread_scratch(op, scratch, team->tid);
+    for (int64_t j = 0; j < columns; j += plan->nc) {
+        const int64_t n = gemm_min(plan->nc, columns - j);
+        if (j > 0) fnn_team_wait(team);
+        for (int64_t i = 0; i < plan->n_phases; i++) {
+            const gemm_call call = phase_call(op, &plan->phase[i], buf);
+            fnn_gemm_pack_shared(&call, j, n, (float *)scratch + plan->phase[i].b_first * plan->nc, team);
+        }
+        fnn_team_wait(team);
+        for (int64_t i = 0; i < plan->n_phases; i++) {
+            const gemm_call call = phase_call(op, &plan->phase[i], buf);
+            fnn_gemm_run_shared(&call, j, n, (float *)scratch + plan->phase[i].b_first * plan->nc, mine, team);
+        }
+    }
+}
+
+FNN_OP_CLASS(conv2d_bwd_data, conv2d_geometry, "dy w dx", bwd_data_init, bwd_data_run);

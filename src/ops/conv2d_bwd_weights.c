@@ -1,0 +1,58 @@
+/* Gradient of a convolution with respect to its weights: dw = dy^T X, X the gathered taps of x, never whole in
+ * memory. Rows are output channels, columns (kh, kw, ic), k runs over the output pixels of the batch, in chunks fixed
+ * by shape where dw alone is too small to share. The result is turned to OIHW while the chunks are summed. */
+#include <stdlib.h>
+
+#include "conv2d_depthwise.h"
+
+typedef struct bwd_weights_plan {
+    gemm_plan gemm;
+    fnn_gather gather;
+    int direct; /* 1x1 in one chunk: the product is dw */
+    int32_t taps[];
+} bwd_weights_plan;
+
+static fnn_status bwd_weights_init(fnn_op *op) {
+    const conv2d_geometry *g = op->problem;
+    const fnn_status status = fnn_conv2d_check(op, g);
+    if (status != FNN_OK) return status;
+    if (conv2d_is_depthwise(g)) return fnn_depthwise_bwd_weights_init(op, g);
+    const int64_t taps = g->kh * g->kw, filter = taps * (g->ic / g->groups);
+    bwd_weights_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(2 * taps) * sizeof(int32_t));
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
+    plan->gather = fnn_conv2d_gather(g, 1, plan->taps, plan->taps + taps);
+    fnn_gemm_plan_init(&plan->gemm, op->k, GEMM_REDUCTION, g->groups, g->oc / g->groups, filter, g->n * g->oh * g->ow);
+    plan->direct = taps == 1 && plan->gemm.chunks == 1;
+    op->units = fnn_gemm_units(&plan->gemm);
+    op->scratch_shared = (size_t)(plan->direct ? 0 : plan->gemm.chunks * g->oc * filter) * sizeof(float);
+    op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
+    op->algorithm = conv2d_is_pointwise(g) ? "pointwise" : "implicit-gemm";
+    return FNN_OK;
+}
+
+static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_geometry *g = op->problem;
+    if (conv2d_is_depthwise(g)) {
+        fnn_depthwise_bwd_weights_run(op, buf[0], buf[1], buf[2], scratch, team);
+        return;
+    }
+    const bwd_weights_plan *plan = op->plan;
+    const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw, filter = taps * icg;
+    const gemm_source a = {.pack = fnn_gemm_pack_strided_a, .data = buf[0], .batch_stride = ocg, .stride = 1,
+                           .k_stride = g->oc};
+    gemm_source b = {.pack = fnn_gemm_pack_gather_b, .data = buf[1], .batch_stride = icg, .gather = &plan->gather};
+    if (conv2d_is_pointwise(g)) b.pack = fnn_gemm_pack_strided_b, b.stride = 1, b.k_stride = g->ic;
+    const gemm_call call = {.plan = &plan->gemm, .kernels = op->k, .a = a, .b = b,
+                            .c = plan->direct ? buf[2] : scratch, .c_batch = ocg * filter,
+                            .rows = gemm_plain_rows(filter), .partials = scratch};
+    fnn_gemm_run(op, &call, scratch, team);
+    if (plan->direct) return;
+    fnn_team_wait(team);
+    int64_t lo, hi;
+    fnn_share(g->oc, team->tid, team->n, &lo, &hi);
+    for (int64_t o = lo; o < hi; o++)
+        op->k->conv_merge_weights((float *)buf[2] + o * filter, (const float *)scratch + o * filter,
+                                  plan->gemm.chunks, g->oc * filter, taps, icg, icg);
+}
+
+FNN_OP_CLASS(conv2d_bwd_weights, conv2d_geometry, "dy x dw", bwd_weights_init, bwd_weights_run);

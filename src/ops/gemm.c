@@ -1,0 +1,125 @@
+/* Matrix products: linear and its gradients, matmul. All matrices in C order.
+ *
+ *   linear              y = x w^T + bias      x (rows, in), w (out, in), y (rows, out)
+ *   linear_bwd_data     dx = dy w
+ *   linear_bwd_weights  dw = dy^T x           long batches are summed in chunks of rows fixed by shape
+ *   matmul              y = op(a) op(b)       a batch of them
+ */
+#include <stdlib.h>
+
+#include "gemm_core.h"
+
+/* Plans one product for op: units, scratch and FLOPs follow from it. */
+static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, int64_t k, gemm_mode mode) {
+    if (batch < 0 || m < 0 || n < 0 || k < 0)
+        return fnn_fail(op, FNN_INVALID, "expected sizes of at least 0, got batch %lld of (%lld, %lld) by (%lld, %lld)",
+                        (long long)batch, (long long)m, (long long)k, (long long)k, (long long)n);
+    gemm_plan *plan = op->plan = malloc(sizeof *plan);
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    fnn_gemm_plan_init(plan, op->k, mode, batch, m, n, k);
+    op->units = fnn_gemm_units(plan);
+    op->scratch_shared = fnn_gemm_shared_bytes(plan);
+    op->scratch_thread = fnn_gemm_thread_bytes(plan);
+    op->flops = 2.0 * (double)batch * (double)m * (double)n * (double)k;
+    op->bytes = 4.0 * (double)batch * ((double)m * (double)k + (double)k * (double)n + (double)m * (double)n);
+    op->algorithm = "gemm";
+    return FNN_OK;
+}
+
+static gemm_call product(const fnn_op *op, gemm_source a, gemm_source b, float *c) {
+    const gemm_plan *plan = op->plan;
+    return (gemm_call){.plan = plan, .kernels = op->k, .a = a, .b = b, .c = c, .c_batch = plan->m * plan->n,
+                       .rows = gemm_plain_rows(plan->n)};
+}
+
+static gemm_source rows_of(const float *data, int64_t stride, int64_t k_stride) {
+    return (gemm_source){.pack = fnn_gemm_pack_strided_a, .data = data, .stride = stride, .k_stride = k_stride};
+}
+
+static gemm_source columns_of(const float *data, int64_t k_stride, int64_t stride) {
+    return (gemm_source){.pack = fnn_gemm_pack_strided_b, .data = data, .stride = stride, .k_stride = k_stride};
+}
+
+/* ---- linear --------------------------------------------------------------------------------------------- */
+
+#define LINEAR_FIELDS(I, D, A, T)                                                                                 \
+    I(T, rows) I(T, in_features) I(T, out_features) I(T, activation) D(T, slope) I(T, accumulate)
+FNN_PROBLEM(linear_problem, LINEAR_FIELDS)
+
+static fnn_status linear_init(fnn_op *op) {
+    const linear_problem *p = op->problem;
+    if (p->activation < FNN_ACT_NONE || p->activation > FNN_ACT_LEAKY_RELU)
+        return fnn_fail(op, FNN_INVALID, "expected activation 0 to 2, got %lld", (long long)p->activation);
+    return plan_product(op, 1, p->rows, p->out_features, p->in_features, GEMM_FREE);
+}
+
+static void linear_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const linear_problem *p = op->problem;
+    gemm_call call = product(op, rows_of(buf[0], p->in_features, 1), columns_of(buf[1], 1, p->in_features), buf[4]);
+    call.bias = buf[2], call.residual = buf[3];
+    call.activation = (int)p->activation, call.slope = (float)p->slope, call.accumulate = (int)p->accumulate;
+    fnn_gemm_run(op, &call, scratch, team);
+}
+
+FNN_OP_CLASS(linear, linear_problem, "x w ?bias ?residual y", linear_init, linear_run);
+
+#define LINEAR_BWD_FIELDS(I, D, A, T) I(T, rows) I(T, in_features) I(T, out_features)
+FNN_PROBLEM(linear_bwd_problem, LINEAR_BWD_FIELDS)
+
+static fnn_status linear_bwd_data_init(fnn_op *op) {
+    const linear_bwd_problem *p = op->problem;
+    return plan_product(op, 1, p->rows, p->in_features, p->out_features, GEMM_FREE);
+}
+
+static void linear_bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const linear_bwd_problem *p = op->problem;
+    const gemm_call call =
+        product(op, rows_of(buf[0], p->out_features, 1), columns_of(buf[1], p->in_features, 1), buf[2]);
+    fnn_gemm_run(op, &call, scratch, team);
+}
+
+FNN_OP_CLASS(linear_bwd_data, linear_bwd_problem, "dy w dx", linear_bwd_data_init, linear_bwd_data_run);
+
+static fnn_status linear_bwd_weights_init(fnn_op *op) {
+    const linear_bwd_problem *p = op->problem;
+    return plan_product(op, 1, p->out_features, p->in_features, p->rows, GEMM_REDUCTION);
+}
+
+static void linear_bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const linear_bwd_problem *p = op->problem;
+    const gemm_plan *plan = op->plan;
+    gemm_call call =
+        product(op, rows_of(buf[0], 1, p->out_features), columns_of(buf[1], p->in_features, 1), buf[2]);
+    call.partials = scratch;
+    fnn_gemm_run(op, &call, scratch, team);
+    if (plan->chunks == 1) return;
+    fnn_team_wait(team);
+    const int64_t row = p->in_features;
+    int64_t lo, hi;
+    fnn_share(plan->m, team->tid, team->n, &lo, &hi);
+    for (int64_t i = lo; i < hi; i++)
+        op->k->conv_merge_weights(call.c + i * row, call.partials + i * row, plan->chunks, plan->m * row, 1, row, row);
+}
+
+FNN_OP_CLASS(linear_bwd_weights, linear_bwd_problem, "dy x dw", linear_bwd_weights_init, linear_bwd_weights_run);
+
+/* ---- matmul --------------------------------------------------------------------------------------------- */
+
+#define MATMUL_FIELDS(I, D, A, T) I(T, batch) I(T, m) I(T, n) I(T, k) I(T, transpose_a) I(T, transpose_b)
+FNN_PROBLEM(matmul_problem, MATMUL_FIELDS)
+
+static fnn_status matmul_init(fnn_op *op) {
+    const matmul_problem *p = op->problem;
+    return plan_product(op, p->batch, p->m, p->n, p->k, GEMM_FREE);
+}
+
+static void matmul_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const matmul_problem *p = op->problem;
+    gemm_source a = p->transpose_a ? rows_of(buf[0], 1, p->m) : rows_of(buf[0], p->k, 1);
+    gemm_source b = p->transpose_b ? columns_of(buf[1], 1, p->k) : columns_of(buf[1], p->n, 1);
+    a.batch_stride = p->m * p->k, b.batch_stride = p->k * p->n;
+    const gemm_call call = product(op, a, b, buf[2]);
+    fnn_gemm_run(op, &call, scratch, team);
+}
+
+FNN_OP_CLASS(matmul, matmul_problem, "a b y", matmul_init, matmul_run);

@@ -1,0 +1,230 @@
+/* See gemm_core.h. */
+#include "gemm_core.h"
+
+#define SHARED_FLOATS ((int64_t)4 << 20)   /* most of B that is packed at once: 16 MB */
+#define PARTIAL_FLOATS ((int64_t)16 << 20) /* most that chunks of k may hold */
+#define FEW_ROW_TILES 16                   /* below, threads share columns if there are more of them */
+#define FEW_UNITS 4                        /* units a thread, below which they share columns at run time */
+#define ENOUGH_UNITS 64                    /* pieces of C below which a long k is cut as well ... */
+#define CHUNK_K 1024                       /* ... into pieces at least this long */
+
+/* ---- operands ------------------------------------------------------------------------------------------- */
+
+void fnn_gemm_pack_strided_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                         int64_t count, int64_t k0, int64_t k, float *dst) {
+    const float *src = s->data + batch * s->batch_stride + first * s->stride + k0 * s->k_stride;
+    kernels->pack_rows(dst, src, s->stride, s->k_stride, count, k);
+}
+
+void fnn_gemm_pack_strided_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                         int64_t count, int64_t k0, int64_t k, float *dst) {
+    const float *src = s->data + batch * s->batch_stride + first * s->stride + k0 * s->k_stride;
+    kernels->pack_columns(dst, src, s->k_stride, s->stride, count, k);
+}
+
+void fnn_gemm_pack_gather_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                        int64_t count, int64_t k0, int64_t k, float *dst) {
+    const int64_t channel = batch * s->batch_stride;
+    kernels->conv_pack_rows(s->gather, s->data + channel, channel, first, count, k0, k, dst);
+}
+
+void fnn_gemm_pack_gather_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                        int64_t count, int64_t k0, int64_t k, float *dst) {
+    const int64_t channel = batch * s->batch_stride;
+    kernels->conv_pack_taps(s->gather, s->data + channel, channel, first, count, k0, k, dst);
+}
+
+/* Whole columns only: k0 = 0 and k = n_taps * channels. */
+void fnn_gemm_pack_weights_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                         int64_t count, int64_t k0, int64_t k, float *dst) {
+    (void)k0, (void)k;
+    kernels->conv_pack_weights(dst, s->data + batch * s->batch_stride + first * s->stride, s->stride, s->k_stride,
+                               s->channels, s->tap, s->n_taps, count);
+}
+
+/* ---- plan ----------------------------------------------------------------------------------------------- */
+
+void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
+                        int64_t n, int64_t k) {
+    const int64_t row_tiles = gemm_ceil_div(m, kernels->gemm_mr), panels = gemm_ceil_div(n, kernels->gemm_nr);
+    const int64_t blocks = gemm_max(1, gemm_ceil_div(k, kernels->gemm_kc));
+    *p = (gemm_plan){.m = m, .n = n, .k = k, .batch = batch, .chunks = 1};
+    p->kc = gemm_max(4, gemm_ceil_div(gemm_ceil_div(k, blocks), 4) * 4);
+    p->by_rows = row_tiles >= panels;
+    p->shared = mode == GEMM_FREE ? p->by_rows || row_tiles >= FEW_ROW_TILES : mode != GEMM_REDUCTION;
+    p->row_unit = mode == GEMM_STATISTICS ? GEMM_MC : kernels->gemm_mr;
+    const int64_t fit = SHARED_FLOATS / gemm_max(1, k * batch) / kernels->gemm_nr;
+    p->nc = gemm_min(gemm_max(1, panels), gemm_max(1, fit)) * kernels->gemm_nr;
+    const int64_t split = p->by_rows ? row_tiles : panels;
+    if (mode == GEMM_REDUCTION) {
+        const int64_t wanted = gemm_ceil_div(ENOUGH_UNITS, gemm_max(1, split * batch));
+        const int64_t room = PARTIAL_FLOATS / gemm_max(1, m * n * batch);
+        p->chunks = gemm_max(1, gemm_min(gemm_min(wanted, k / CHUNK_K), room));
+    }
+    p->chunk_k = gemm_ceil_div(gemm_ceil_div(gemm_max(1, k), p->chunks), p->kc) * p->kc;
+    p->chunks = gemm_max(1, gemm_ceil_div(k, p->chunk_k));
+    p->units_per_batch = p->shared ? gemm_ceil_div(m, p->row_unit) : split;
+}
+
+int64_t fnn_gemm_units(const gemm_plan *p) { return p->units_per_batch * p->batch * p->chunks; }
+
+size_t fnn_gemm_shared_bytes(const gemm_plan *p) {
+    if (p->shared) return (size_t)(p->batch * p->nc * p->k) * sizeof(float);
+    return p->chunks > 1 ? (size_t)(p->chunks * p->batch * p->m * p->n) * sizeof(float) : 0;
+}
+
+#define ROWS_BYTES (GEMM_MC * sizeof(int64_t))
+#define SLACK 64 /* floats past a packed buffer that a whole-vector store may touch */
+
+static size_t block_a_bytes(const gemm_plan *p) {
+    return fnn_round_up((size_t)(GEMM_MC * p->kc + SLACK) * sizeof(float));
+}
+
+size_t fnn_gemm_thread_bytes(const gemm_plan *p) {
+    const size_t b = p->shared ? 0 : (size_t)(GEMM_NC * p->kc + SLACK) * sizeof(float);
+    return ROWS_BYTES + block_a_bytes(p) + b;
+}
+
+/* ---- run ------------------------------------------------------------------------------------------------ */
+
+static void fill_rows(const gemm_rows *r, int64_t first, int64_t count, int64_t *rows) {
+    int64_t x = first % r->grid_w, y = first / r->grid_w % r->grid_h, image = first / r->grid_w / r->grid_h;
+    for (int64_t i = 0; i < count; i++) {
+        rows[i] = image * r->stride_n + y * r->stride_h + x * r->stride_w;
+        if (++x < r->grid_w) continue;
+        x = 0;
+        if (++y < r->grid_h) continue;
+        y = 0;
+        image++;
+    }
+}
+
+/* What is the same for all blocks of one batch entry's columns from j0. */
+static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0, const int64_t *rows) {
+    const int64_t at = batch * call->c_batch + j0;
+    fnn_gemm_block g = {.c = call->c + at, .rows = rows, .activation = call->activation, .slope = call->slope};
+    if (call->bias) g.bias = call->bias + batch * call->plan->n + j0;
+    if (call->residual) g.residual = call->residual + at;
+    return g;
+}
+
+void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const int64_t nr = call->kernels->gemm_nr, panels = gemm_ceil_div(n, nr);
+    int64_t lo, hi;
+    fnn_share(panels * p->batch, team->tid, team->n, &lo, &hi);
+    for (int64_t u = lo; u < hi; u++) {
+        const int64_t j = u % panels * nr;
+        call->b.pack(&call->b, call->kernels, u / panels, j0 + j, gemm_min(nr, n - j), 0, p->k, b + u * nr * p->k);
+    }
+}
+
+/* Rows [i0, i1) of one batch entry against its packed B, columns [j0, j0 + n), block by block; C's block stays in the L2 along k. */
+static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+                        const float *b, void *thread_scratch) {
+    const gemm_plan *p = call->plan;
+    int64_t *rows = thread_scratch;
+    float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
+    fnn_gemm_block g = block_of(call, batch, j0, rows);
+    g.a = a, g.n = n, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
+    for (int64_t i = i0; i < i1; i += GEMM_MC) {
+        g.m = gemm_min(GEMM_MC, i1 - i);
+        fill_rows(&call->rows, i, g.m, rows);
+        if (call->statistics) {
+            const int64_t columns = p->batch * p->n;
+            g.mean = call->statistics + i / GEMM_MC * 2 * columns + batch * p->n + j0;
+            g.m2 = g.mean + columns;
+        }
+        for (int64_t k0 = 0; k0 == 0 || k0 < p->k; k0 += p->kc) {
+            g.k = gemm_min(p->kc, p->k - k0), g.b_first = k0;
+            g.add_c = call->accumulate || k0 > 0, g.last = k0 + p->kc >= p->k;
+            call->a.pack(&call->a, call->kernels, batch, i, g.m, k0, g.k, a);
+            call->kernels->gemm_block(&g);
+        }
+    }
+}
+
+void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,
+                     const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const int64_t nr = call->kernels->gemm_nr, panels = gemm_ceil_div(n, nr), units = p->units_per_batch * p->batch;
+    int64_t lo, hi;
+    if (units < FEW_UNITS * team->n && panels > units) {
+        fnn_share(panels, team->tid, team->n, &lo, &hi);
+        for (int64_t batch = 0; batch < p->batch && lo < hi; batch++)
+            shared_rows(call, batch, 0, p->m, j0 + lo * nr, gemm_min(n, hi * nr) - lo * nr,
+                        b + (batch * panels + lo) * nr * p->k, thread_scratch);
+        return;
+    }
+    fnn_share(units, team->tid, team->n, &lo, &hi);
+    for (int64_t u = lo, next; u < hi; u = next) {
+        const int64_t batch = u / p->units_per_batch, start = batch * p->units_per_batch;
+        next = gemm_min(hi, start + p->units_per_batch);
+        shared_rows(call, batch, (u - start) * p->row_unit, gemm_min(p->m, (next - start) * p->row_unit), j0, n,
+                    b + batch * panels * nr * p->k, thread_scratch);
+    }
+}
+
+typedef struct gemm_region {
+    int64_t chunk, batch, i0, i1, j0, j1;
+} gemm_region;
+
+/* One region of C over one chunk of k, both operands packed here. */
+static void private_region(const gemm_call *call, const gemm_region *r, void *thread_scratch) {
+    const gemm_plan *p = call->plan;
+    int64_t *rows = thread_scratch;
+    float *a = (float *)((char *)thread_scratch + ROWS_BYTES), *b = (float *)((char *)a + block_a_bytes(p));
+    const int64_t first = r->chunk * p->chunk_k, end = gemm_min(p->k, first + p->chunk_k);
+    const gemm_rows part_rows = gemm_plain_rows(p->n);
+    for (int64_t j = r->j0; j < r->j1; j += GEMM_NC) {
+        fnn_gemm_block g = block_of(call, r->batch, j, rows);
+        if (p->chunks > 1) g.c = call->partials + (r->chunk * p->batch + r->batch) * p->m * p->n + j;
+        g.a = a, g.b = b, g.n = gemm_min(GEMM_NC, r->j1 - j);
+        for (int64_t k0 = first; k0 == first || k0 < end; k0 += p->kc) {
+            g.k = gemm_min(p->kc, end - k0), g.b_panel = call->kernels->gemm_nr * g.k;
+            g.add_c = (call->accumulate && p->chunks == 1) || k0 > first;
+            g.last = p->chunks == 1 && k0 + p->kc >= end;
+            call->b.pack(&call->b, call->kernels, r->batch, j, g.n, k0, g.k, b);
+            for (int64_t i = r->i0; i < r->i1; i += GEMM_MC) {
+                g.m = gemm_min(GEMM_MC, r->i1 - i);
+                fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
+                call->a.pack(&call->a, call->kernels, r->batch, i, g.m, k0, g.k, a);
+                call->kernels->gemm_block(&g);
+            }
+        }
+    }
+}
+
+static void run_private(const gemm_call *call, void *thread_scratch, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const int64_t per = p->units_per_batch, tile = p->by_rows ? call->kernels->gemm_mr : call->kernels->gemm_nr;
+    int64_t lo, hi;
+    fnn_share(fnn_gemm_units(p), team->tid, team->n, &lo, &hi);
+    for (int64_t u = lo, next; u < hi; u = next) {
+        const int64_t start = u / per * per;
+        next = gemm_min(hi, start + per);
+        const int64_t t0 = (u - start) * tile, t1 = (next - start) * tile;
+        gemm_region r = {u / per / p->batch, u / per % p->batch, 0, p->m, 0, p->n};
+        if (p->by_rows)
+            r.i0 = t0, r.i1 = gemm_min(p->m, t1);
+        else
+            r.j0 = t0, r.j1 = gemm_min(p->n, t1);
+        private_region(call, &r, thread_scratch);
+    }
+}
+
+void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    void *mine = fnn_thread_scratch(op, scratch, team->tid);
+    if (!p->shared) {
+        run_private(call, mine, team);
+        return;
+    }
+    for (int64_t j = 0; j < p->n; j += p->nc) {
+        const int64_t n = gemm_min(p->nc, p->n - j);
+        if (j > 0) fnn_team_wait(team);
+        fnn_gemm_pack_shared(call, j, n, scratch, team);
+        fnn_team_wait(team);
+        fnn_gemm_run_shared(call, j, n, scratch, mine, team);
+    }
+}

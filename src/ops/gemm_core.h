@@ -1,0 +1,89 @@
+/* The loops of every matrix product: C[m x n] (+)= A[m x k] B[k x n], for a batch of equal-sized ones.
+ *
+ * Two ways to walk it, chosen by shape. Shared: B is packed once for all threads, who then share C's rows; for many
+ * rows against weights. Private: threads share C's rows or columns (and chunks of k where C is too small to share),
+ * and each packs the blocks it needs. Either way an element of C is one sum in the order of k, cut where kc and the
+ * chunks say, which depend on the shape alone. */
+#ifndef FASTNN_OPS_GEMM_CORE_H
+#define FASTNN_OPS_GEMM_CORE_H
+
+#include "../kernels/table.h"
+
+typedef struct gemm_source gemm_source;
+
+/* Packs rows [first, first + count) of A (or columns of B) over k values [k0, k0 + k) into panels at dst. */
+typedef void gemm_pack_fn(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                          int64_t count, int64_t k0, int64_t k, float *dst);
+
+/* Where an operand comes from. Strided: element (i, p) of batch b is data[b * batch_stride + i * stride +
+ * p * k_stride]; the others use what they need of it. */
+struct gemm_source {
+    gemm_pack_fn *pack;
+    const float *data;
+    int64_t batch_stride, stride, k_stride;
+    const fnn_gather *gather;
+    const int32_t *tap; /* offsets of the taps within a filter */
+    int64_t n_taps, channels;
+};
+
+gemm_pack_fn fnn_gemm_pack_strided_a, fnn_gemm_pack_strided_b, fnn_gemm_pack_gather_a, fnn_gemm_pack_gather_b, fnn_gemm_pack_weights_b;
+
+/* Row i of C lies at y * stride_h + x * stride_w + image * stride_n, (image, y, x) its place in the grid. */
+typedef struct gemm_rows {
+    int64_t grid_h, grid_w, stride_n, stride_h, stride_w;
+} gemm_rows;
+
+static inline gemm_rows gemm_plain_rows(int64_t ld) { return (gemm_rows){1, INT64_MAX, 0, 0, ld}; }
+
+typedef struct gemm_plan {
+    int64_t m, n, k, batch;
+    int64_t kc;                   /* length of a block along k */
+    int64_t nc;                   /* shared: columns of B packed at once */
+    int64_t row_unit;             /* shared: rows that stay on one thread */
+    int64_t chunks, chunk_k;      /* private: cuts of k with partial results of their own */
+    int64_t units_per_batch;      /* pieces of C along the side that threads share */
+    int shared, by_rows;
+} gemm_plan;
+
+typedef struct gemm_call {
+    const gemm_plan *plan;
+    const fnn_kernels *kernels;
+    gemm_source a, b;
+    float *c;
+    int64_t c_batch; /* from one batch's C to the next; bias: plan->n */
+    gemm_rows rows;
+    float *partials; /* chunks > 1: [chunk][batch][m][n], merged by the caller */
+    int accumulate;  /* C += A B */
+    const float *bias, *residual;
+    int activation;
+    float slope;
+    float *statistics; /* [row block of GEMM_MC][mean, m2][batch * n], or NULL; shared plans with statistics only */
+} gemm_call;
+
+typedef enum {
+    GEMM_FREE,       /* shared or private, as the shape suggests */
+    GEMM_SHARED,     /* B can only be packed in whole columns */
+    GEMM_STATISTICS, /* shared, and C's row blocks of GEMM_MC rows stay whole */
+    GEMM_REDUCTION,  /* private, and a long k may be cut into chunks */
+} gemm_mode;
+
+void fnn_gemm_plan_init(gemm_plan *plan, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
+                        int64_t n, int64_t k);
+int64_t fnn_gemm_units(const gemm_plan *plan);
+size_t fnn_gemm_shared_bytes(const gemm_plan *plan); /* packed B or partials */
+size_t fnn_gemm_thread_bytes(const gemm_plan *plan);
+
+/* The whole product; partials, where planned, are left at scratch in shared memory for the caller to merge after
+ * fnn_team_wait. */
+void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team);
+
+/* Its two halves in shared mode, for callers that put several products behind one barrier. */
+void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b, const fnn_team *team);
+void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,
+                     const fnn_team *team);
+
+static inline int64_t gemm_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t gemm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+#endif

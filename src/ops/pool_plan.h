@@ -1,0 +1,44 @@
+/* What all pooling ops share: the tables of windows and covers, and the division of rows among threads. */
+#ifndef FASTNN_OPS_POOL_PLAN_H
+#define FASTNN_OPS_POOL_PLAN_H
+
+#include "../kernels/table.h"
+
+/* What the windows of one pooling are made from; the leading fields of every pooling problem. */
+typedef struct fnn_pool_geometry {
+    int64_t n, c, input_size[2], output_size[2];
+} fnn_pool_geometry;
+
+#define POOL_GEOMETRY(I, D, A, T) I(T, n) I(T, c) A(T, input_size, 2) A(T, output_size, 2)
+
+typedef struct fnn_pool_plan {
+    fnn_pool pool;
+    int64_t splits; /* pieces that a row's channels are cut into */
+} fnn_pool_plan;
+
+/* kernel, stride, padding, dilation of both axes; kernel NULL: adaptive windows. backward: units are rows of the
+ * input. Fills op's plan, units, flops and bytes. */
+typedef struct fnn_pool_windows {
+    const int64_t *kernel, *stride, *padding, *dilation;
+    int count_include_pad, backward;
+} fnn_pool_windows;
+
+fnn_status fnn_pool_init(fnn_op *op, const fnn_pool_windows *windows);
+
+void fnn_max_pool_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
+void fnn_max_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
+void fnn_avg_pool_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
+void fnn_avg_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
+
+/* One unit: row `row` of image `n`, channels [c0, c1). */
+typedef struct fnn_pool_unit {
+    int64_t n, row, c0, c1;
+} fnn_pool_unit;
+
+static inline fnn_pool_unit fnn_pool_unit_at(const fnn_pool_plan *plan, int64_t rows, int64_t unit) {
+    const int64_t split = unit % plan->splits, at = unit / plan->splits;
+    return (fnn_pool_unit){at / rows, at % rows, plan->pool.c * split / plan->splits,
+                           plan->pool.c * (split + 1) / plan->splits};
+}
+
+#endif

@@ -1,0 +1,48 @@
+/* AVX2 + FMA: eight lanes. */
+#include <immintrin.h>
+
+#define VL 8
+#define V_HAVE_PARTIAL
+#define V_HAVE_FMA
+#define V_HAVE_MINMAX
+#define V_HAVE_SQRT
+#define V_HAVE_ROUND
+#define V_HAVE_QUADS
+#define V_HAVE_MULWIDE
+
+typedef float vf __attribute__((vector_size(32)));
+
+static inline __m256i v_first_lanes(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vf v_load_n(const float *p, int n) { return (vf)_mm256_maskload_ps(p, v_first_lanes(n)); }
+static inline void v_store_n(float *p, vf x, int n) { _mm256_maskstore_ps(p, v_first_lanes(n), (__m256)x); }
+static inline vf v_fma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+static inline vf v_max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline vf v_min(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+static inline vf v_sqrt(vf x) { return (vf)_mm256_sqrt_ps((__m256)x); }
+static inline vf v_round(vf x) {
+    return (vf)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf v_load_quads(const float *const *row, long k) {
+    return (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + k)), _mm_loadu_ps(row[4] + k), 1);
+}
+static inline void v_transpose_quads(vf r[4]) {
+    const __m256 a = (__m256)r[0], b = (__m256)r[1], c = (__m256)r[2], d = (__m256)r[3];
+    const __m256 ab_lo = _mm256_unpacklo_ps(a, b), ab_hi = _mm256_unpackhi_ps(a, b);
+    const __m256 cd_lo = _mm256_unpacklo_ps(c, d), cd_hi = _mm256_unpackhi_ps(c, d);
+    r[0] = (vf)_mm256_shuffle_ps(ab_lo, cd_lo, 0x44);
+    r[1] = (vf)_mm256_shuffle_ps(ab_lo, cd_lo, 0xee);
+    r[2] = (vf)_mm256_shuffle_ps(ab_hi, cd_hi, 0x44);
+    r[3] = (vf)_mm256_shuffle_ps(ab_hi, cd_hi, 0xee);
+}
+
+#include "vec_gnu.h"
+
+/* Products of the even and of the odd lanes, put together again. */
+static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
+    const __m256i factor = _mm256_set1_epi64x(b), odd_lanes = _mm256_srli_epi64((__m256i)a, 32);
+    const __m256i even = _mm256_mul_epu32((__m256i)a, factor), odd = _mm256_mul_epu32(odd_lanes, factor);
+    *hi = (vi)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    *lo = (vi)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}

@@ -1,0 +1,79 @@
+/* AVX-512 F, BW, DQ, VL: sixteen lanes, masks in their own registers. The names are explained in vec_gnu.h. */
+#ifndef FASTNN_VEC_AVX512_H
+#define FASTNN_VEC_AVX512_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VL 16
+typedef float vf __attribute__((vector_size(64)));
+typedef int32_t vi __attribute__((vector_size(64)));
+typedef __mmask16 vm;
+
+static inline vf v_load(const float *p) { return (vf)_mm512_loadu_ps(p); }
+static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, (__m512)x); }
+static inline __mmask16 v_first_lanes(int n) { return (__mmask16)((1u << n) - 1u); }
+static inline vf v_load_n(const float *p, int n) { return (vf)_mm512_maskz_loadu_ps(v_first_lanes(n), p); }
+static inline void v_store_n(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, v_first_lanes(n), (__m512)x); }
+static inline vf v_set1(float x) { return (vf)_mm512_set1_ps(x); }
+static inline vf v_zero(void) { return (vf)_mm512_setzero_ps(); }
+static inline vf v_fma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+static inline vi v_bits(vf x) { return (vi)x; }
+static inline vf v_float(vi x) { return (vf)x; }
+static inline vi v_shl(vi x, int n) { return x << n; }
+static inline vf v_sel(vm m, vf a, vf b) { return (vf)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+static inline vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
+static inline vm v_le(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ); }
+static inline vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ); }
+static inline vm v_ordered(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_ORD_Q); }
+static inline vm vm_or(vm a, vm b) { return (vm)(a | b); }
+static inline vm vm_and(vm a, vm b) { return (vm)(a & b); }
+static inline vm vm_not(vm a) { return (vm)~a; }
+static inline vf v_max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline vf v_min(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+static inline vf v_sqrt(vf x) { return (vf)_mm512_sqrt_ps((__m512)x); }
+static inline vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+static inline vi v_to_int(vf x) { return (vi)_mm512_cvtps_epi32((__m512)x); }
+static inline vf v_from_int(vi x) { return (vf)_mm512_cvtepi32_ps((__m512i)x); }
+static inline vf v_round(vf x) {
+    return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf v_scale2(vf x, vf n) { return (vf)_mm512_scalef_ps((__m512)x, (__m512)n); }
+/* Products of the even and of the odd lanes, put together again. */
+static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
+    const __m512i factor = _mm512_set1_epi64(b), odd_lanes = _mm512_srli_epi64((__m512i)a, 32);
+    const __m512i even = _mm512_mul_epu32((__m512i)a, factor), odd = _mm512_mul_epu32(odd_lanes, factor);
+    *hi = (vi)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+    *lo = (vi)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+}
+/* Same pairwise order as vec_gnu.h: lane i meets lane i + half. */
+static inline float v_sum(vf x) {
+    float lanes[VL];
+    v_store(lanes, x);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+static inline float v_hmax(vf x) { return _mm512_reduce_max_ps((__m512)x); }
+static inline vf v_load_u8(const uint8_t *p) {
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+static inline vf v_load_quads(const float *const *row, int64_t k) {
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + k));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(row[4] + k), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(row[8] + k), 2);
+    return (vf)_mm512_insertf32x4(x, _mm_loadu_ps(row[12] + k), 3);
+}
+static inline void v_transpose_quads(vf r[4]) {
+    const __m512 a = (__m512)r[0], b = (__m512)r[1], c = (__m512)r[2], d = (__m512)r[3];
+    const __m512 ab_lo = _mm512_unpacklo_ps(a, b), ab_hi = _mm512_unpackhi_ps(a, b);
+    const __m512 cd_lo = _mm512_unpacklo_ps(c, d), cd_hi = _mm512_unpackhi_ps(c, d);
+    r[0] = (vf)_mm512_shuffle_ps(ab_lo, cd_lo, 0x44);
+    r[1] = (vf)_mm512_shuffle_ps(ab_lo, cd_lo, 0xee);
+    r[2] = (vf)_mm512_shuffle_ps(ab_hi, cd_hi, 0x44);
+    r[3] = (vf)_mm512_shuffle_ps(ab_hi, cd_hi, 0xee);
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* The vector names in GCC/Clang vector extensions, for any VL (float lanes). An ISA's header sets VL, defines
+ * V_HAVE_<NAME> and its own version of what the compiler does not find by itself, then includes this one.
+ *
+ *   vf, vi, vm   float lanes, int32 lanes, lane mask; + - * / and comparisons with scalars' meaning on vf and vi
+ *   v_load v_store             unaligned, VL floats        v_load_n v_store_n   the first n < VL lanes, rest 0 / kept
+ *   v_set1 v_zero v_fma(a,b,c)=a*b+c  v_max v_min v_sqrt v_abs
+ *   v_max(a,b), v_min(a,b)     b where either is NaN (as maxps does)
+ *   v_lt v_le v_eq -> vm       v_sel(m, a, b)  a where m, else b        v_ordered(a,b) -> vm, neither is NaN
+ *   v_round    to nearest even, |x| < 2^22        v_to_int  of an integral float        v_from_int
+ *   v_bits v_float             reinterpret        v_shl(vi, n)
+ *   v_scale2(x, n)             x * 2^n for integral n in [-250, 250]
+ *   v_mulwide(a, b, &hi, &lo)  both halves of unsigned 32 x 32 -> 64 bits
+ *   v_sum v_hmax               over lanes, in one fixed order
+ *   v_load_u8                  VL bytes as floats
+ *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
+ *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
+ */
+#ifndef FASTNN_VEC_GNU_H
+#define FASTNN_VEC_GNU_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef float vf __attribute__((vector_size(VL * 4)));
+typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef vi vm;
+
+static inline vf v_load(const float *p) {
+    vf x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+static inline void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+#ifndef V_HAVE_PARTIAL
+static inline vf v_load_n(const float *p, int n) {
+    float lanes[VL] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof(float));
+    return v_load(lanes);
+}
+static inline void v_store_n(float *p, vf x, int n) {
+    float lanes[VL];
+    v_store(lanes, x);
+    memcpy(p, lanes, (size_t)n * sizeof(float));
+}
+#endif
+/* x - 0 is x for every x, -0 included, so the compiler leaves a bare broadcast; 0 + x is not. */
+static inline vf v_set1(float x) { return x - (vf){0}; }
+static inline vf v_zero(void) { return (vf){0}; }
+#ifndef V_HAVE_FMA
+static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+#endif
+static inline vi v_bits(vf x) { return (vi)x; }
+static inline vf v_float(vi x) { return (vf)x; }
+static inline vi v_shl(vi x, int n) { return x << n; }
+static inline vf v_sel(vm m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
+static inline vm v_lt(vf a, vf b) { return a < b; }
+static inline vm v_le(vf a, vf b) { return a <= b; }
+static inline vm v_eq(vf a, vf b) { return a == b; }
+static inline vm v_ordered(vf a, vf b) { return (a == a) & (b == b); }
+static inline vm vm_or(vm a, vm b) { return a | b; }
+static inline vm vm_and(vm a, vm b) { return a & b; }
+static inline vm vm_not(vm a) { return ~a; }
+#ifndef V_HAVE_MINMAX
+static inline vf v_max(vf a, vf b) { return v_sel(a > b, a, b); }
+static inline vf v_min(vf a, vf b) { return v_sel(a < b, a, b); }
+#endif
+#ifndef V_HAVE_SQRT
+static inline vf v_sqrt(vf x) {
+    vf y;
+    for (int i = 0; i < VL; i++) y[i] = sqrtf(x[i]);
+    return y;
+}
+#endif
+static inline vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+static inline vi v_to_int(vf x) { return __builtin_convertvector(x, vi); }
+static inline vf v_from_int(vi x) { return __builtin_convertvector(x, vf); }
+#ifndef V_HAVE_ROUND
+/* Adding 1.5 * 2^23 pushes the fraction out of the mantissa, rounding to nearest even on the way. */
+static inline vf v_round(vf x) {
+    const vf magic = v_set1(12582912.0f);
+    return (x + magic) - magic;
+}
+#endif
+#ifndef V_HAVE_SCALE2
+/* In two factors, so that results near both ends of the range come out right; NaN stays NaN. */
+static inline vf v_scale2(vf x, vf n) {
+    const vi whole = v_to_int(n), half = whole >> 1;
+    return x * v_float(v_shl(half + 127, 23)) * v_float(v_shl(whole - half + 127, 23));
+}
+#endif
+#ifndef V_HAVE_MULWIDE
+static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
+    for (int i = 0; i < VL; i++) {
+        const uint64_t product = (uint64_t)(uint32_t)a[i] * b;
+        (*hi)[i] = (int32_t)(product >> 32);
+        (*lo)[i] = (int32_t)product;
+    }
+}
+#endif
+/* Pairwise over lanes: the order is a property of the level, never of the data's position. */
+static inline float v_sum(vf x) {
+    float lanes[VL];
+    v_store(lanes, x);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+static inline float v_hmax(vf x) {
+    float m = x[0];
+    for (int i = 1; i < VL; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+static inline vf v_load_u8(const uint8_t *p) {
+    vf y;
+    for (int i = 0; i < VL; i++) y[i] = (float)p[i];
+    return y;
+}
+#ifndef V_HAVE_QUADS /* VL is 4 */
+static inline vf v_load_quads(const float *const *row, int64_t k) { return v_load(row[0] + k); }
+static inline void v_transpose_quads(vf r[4]) {
+    const vf a = r[0], b = r[1], c = r[2], d = r[3];
+    r[0] = (vf){a[0], b[0], c[0], d[0]};
+    r[1] = (vf){a[1], b[1], c[1], d[1]};
+    r[2] = (vf){a[2], b[2], c[2], d[2]};
+    r[3] = (vf){a[3], b[3], c[3], d[3]};
+}
+#endif
+
+#endif

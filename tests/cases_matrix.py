@@ -1,0 +1,228 @@
+"""Cases of the matrix products and of convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from case_data import Case, Input
+from tiles import column_tails, lane_tails, row_tails
+
+Pair = tuple[int, int]
+
+
+def f(*shape: int) -> Input:
+    return Input(shape)
+
+
+def matrix_cases() -> Iterator[Case]:
+    for geometry in linear_geometries():
+        yield from linear_cases(*geometry)
+    yield from matmul_cases()
+    for conv in conv_geometries():
+        yield from conv.cases()
+
+
+# ---- linear: name, leading shape, in, out, group ----
+
+
+def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
+    yield "one", (1,), 1, 1, "basic"
+    yield "small", (3,), 5, 7, "basic"
+    yield "row", (1,), 40, 10, "basic"
+    yield "column", (9,), 13, 1, "basic"
+    yield "deep", (2,), 700, 3, "basic"
+    yield "3d", (2, 3), 6, 5, "basic"
+    yield "4d", (2, 3, 2), 4, 5, "basic"
+    yield "batch0", (0,), 6, 5, "empty"
+    for size in row_tails():
+        yield f"rows{size}", (size,), 9, 11, "tails"
+    for size in column_tails():
+        yield f"out{size}", (5,), 9, size, "tails"
+    for size in lane_tails():
+        yield f"in{size}", (3,), size, 6, "tails"
+    yield "past_cache_block", (33,), 520, 300, "tails"
+    yield "lenet_fc1", (64,), 400, 120, "big"
+    yield "mlp", (128,), 784, 512, "big"
+    yield "resnet_fc", (32,), 2048, 1000, "big"
+
+
+def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, group: str) -> Iterator[Case]:
+    x, dy, w = f(*lead, inside), f(*lead, outside), f(outside, inside)
+    yield Case("linear", name, (x, w, f(outside)), {}, group)
+    yield Case("linear", f"{name}_nobias", (x, w), {}, group)
+    yield Case("linear_bwd_data", name, (dy, w), {}, group)
+    yield Case("linear_bwd_weights", name, (dy, x), {}, group)
+
+
+# ---- matmul ----
+
+
+def matmul_cases() -> Iterator[Case]:
+    sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 70, 130, 65)]
+    for name, m, k, n in sizes:
+        for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
+            mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"
+            a, b = (k, m) if transpose_a else (m, k), (n, k) if transpose_b else (k, n)
+            attrs = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+            yield Case("matmul", f"{name}_{mark}", (f(*a), f(*b)), attrs)
+            if name in ("small", "tile"):
+                yield Case("matmul", f"batch_{name}_{mark}", (f(3, *a), f(3, *b)), attrs)
+    plain = {"transpose_a": False, "transpose_b": False}
+    yield Case("matmul", "batch_4d", (f(2, 3, 4, 5), f(2, 3, 5, 6)), plain)
+    yield Case("matmul", "batch_4d_tt", (f(2, 3, 5, 4), f(2, 3, 6, 5)), {"transpose_a": True, "transpose_b": True})
+    yield Case("matmul", "batch0", (f(0, 4, 5), f(0, 5, 6)), plain, "empty")
+    yield Case("matmul", "rows0", (f(0, 5), f(5, 6)), plain, "empty")
+    yield Case("matmul", "square256", (f(256, 256), f(256, 256)), plain, "big")
+
+
+# ---- convolution ----
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """One geometry: forward with and without bias, and both backwards."""
+
+    name: str
+    x: tuple[int, int, int, int]
+    oc: int
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    group: str = "basic"
+
+    def output(self) -> tuple[int, int, int, int]:
+        """Shape of the output."""
+        n, _, ih, iw = self.x
+        top, bottom, left, right = self.padding
+        oh = (ih + top + bottom - self.dilation[0] * (self.kernel[0] - 1) - 1) // self.stride[0] + 1
+        ow = (iw + left + right - self.dilation[1] * (self.kernel[1] - 1) - 1) // self.stride[1] + 1
+        assert min(oh, ow) > 0, f"{self.name} has no output"
+        return n, self.oc, oh, ow
+
+    def cases(self) -> Iterator[Case]:
+        """The four cases of this geometry."""
+        attrs: dict[str, Any] = {
+            "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
+        }  # fmt: skip
+        x, dy, w = f(*self.x), f(*self.output()), f(self.oc, self.x[1] // self.groups, *self.kernel)
+        yield Case("conv2d", self.name, (x, w, f(self.oc)), attrs, self.group)
+        yield Case("conv2d", f"{self.name}_nobias", (x, w), attrs, self.group)
+        yield Case("conv2d_bwd_data", self.name, (dy, w), {"input_size": self.x[2:], **attrs}, self.group)
+        yield Case("conv2d_bwd_weights", self.name, (dy, x), {"kernel_size": self.kernel, **attrs}, self.group)
+
+
+def same(pad: int) -> tuple[int, int, int, int]:
+    return (pad, pad, pad, pad)
+
+
+def conv_geometries() -> Iterator[Conv]:
+    yield from plain_convs()
+    yield from tail_convs()
+    yield from grouped_convs()
+    yield from network_convs()
+
+
+def plain_convs() -> Iterator[Conv]:
+    yield Conv("1x1", (2, 5, 4, 6), 7, (1, 1))
+    yield Conv("1x1_stride2", (2, 5, 5, 6), 7, (1, 1), (2, 2))
+    yield Conv("1x1_stride3", (2, 4, 7, 8), 6, (1, 1), (3, 3), group="stride>kernel")
+    yield Conv("1x1_padded", (1, 3, 4, 4), 5, (1, 1), padding=same(1))
+    yield Conv("1x1_map1", (3, 20, 1, 1), 9, (1, 1))
+    yield Conv("3x3", (2, 4, 6, 7), 5, (3, 3))
+    yield Conv("3x3_same", (2, 4, 6, 7), 5, (3, 3), padding=same(1))
+    yield Conv("3x3_full", (1, 3, 5, 4), 4, (3, 3), padding=same(2))
+    yield Conv("3x3_stride2", (2, 4, 8, 9), 6, (3, 3), (2, 2), same(1), group="overlap")
+    yield Conv("3x3_stride3", (1, 4, 9, 11), 6, (3, 3), (3, 3))
+    yield Conv("3x3_stride2x1", (1, 3, 7, 7), 4, (3, 3), (2, 1), same(1))
+    yield Conv("2x2_stride3", (1, 3, 8, 9), 4, (2, 2), (3, 3), group="stride>kernel")
+    yield Conv("3x3_stride5", (1, 3, 12, 14), 4, (3, 3), (5, 4), same(1), group="stride>kernel")
+    yield Conv("2x2", (2, 3, 5, 5), 4, (2, 2))
+    yield Conv("2x3", (2, 3, 6, 5), 4, (2, 3), padding=(1, 0, 1, 1))
+    yield Conv("5x5_same", (1, 3, 8, 8), 6, (5, 5), padding=same(2))
+    yield Conv("7x7_stride2", (1, 3, 15, 14), 8, (7, 7), (2, 2), same(3))
+    yield Conv("1d", (2, 6, 1, 20), 5, (1, 5), padding=(0, 0, 2, 2))
+    yield Conv("1d_stride2", (2, 6, 1, 21), 5, (1, 4), (1, 2))
+    yield Conv("column_kernel", (2, 3, 11, 3), 4, (5, 1), padding=(2, 2, 0, 0))
+    yield Conv("whole_image", (3, 6, 5, 5), 10, (5, 5))
+    yield Conv("one_channel", (2, 1, 8, 8), 1, (3, 3), padding=same(1))
+    yield Conv("one_in", (2, 1, 9, 9), 6, (5, 5))
+    yield Conv("one_out", (2, 6, 7, 7), 1, (3, 3), padding=same(1))
+    yield Conv("batch1", (1, 8, 5, 5), 8, (3, 3), padding=same(1))
+    yield Conv("batch0", (0, 4, 6, 6), 5, (3, 3), padding=same(1), group="empty")
+    yield Conv("leftover", (1, 3, 8, 10), 4, (3, 3), (4, 4))
+    for padding in ((1, 2, 0, 3), (0, 1, 0, 1), (2, 0, 1, 0)):
+        mark = "".join(map(str, padding))
+        yield Conv(f"3x3_pad{mark}", (2, 4, 6, 5), 5, (3, 3), padding=padding, group="asymmetric")
+        yield Conv(f"3x3_stride2_pad{mark}", (1, 4, 7, 8), 5, (3, 3), (2, 2), padding, group="asymmetric")
+    yield Conv("dilation2", (2, 4, 9, 8), 5, (3, 3), dilation=(2, 2), padding=same(2), group="dilation")
+    yield Conv("dilation1x3", (1, 3, 6, 12), 4, (3, 3), dilation=(1, 3), group="dilation")
+    yield Conv("dilation2_stride2", (1, 4, 11, 12), 5, (3, 3), (2, 2), same(1), (2, 2), group="dilation")
+    yield Conv("dilation3_stride2", (1, 2, 13, 12), 3, (2, 3), (2, 3), same(2), (3, 2), group="dilation")
+    yield Conv("big_pad", (1, 3, 4, 4), 4, (3, 3), padding=same(5), group="big pad")
+    yield Conv("big_pad_stride3", (2, 3, 4, 5), 4, (3, 3), (3, 3), (5, 4, 6, 3), group="big pad")
+
+
+def tail_convs() -> Iterator[Conv]:
+    for size in lane_tails():
+        yield Conv(f"ic{size}", (1, size, 5, 5), 6, (3, 3), padding=same(1), group="tails")
+    for size in column_tails():
+        yield Conv(f"oc{size}", (1, 5, 4, 5), size, (3, 3), padding=same(1), group="tails")
+        yield Conv(f"1x1_oc{size}", (1, 6, 3, 5), size, (1, 1), group="tails")
+    for size in row_tails():
+        yield Conv(f"ow{size}", (1, 4, 3, size), 6, (3, 3), padding=same(1), group="tails")
+    yield Conv("tails_all", (3, 17, 7, 9), 33, (3, 3), padding=same(1), group="tails")
+    yield Conv("tails_stride2", (2, 19, 9, 15), 35, (3, 3), (2, 2), same(1), group="tails")
+    yield Conv("deep", (1, 130, 5, 6), 20, (3, 3), padding=same(1), group="tails")
+    yield Conv("wide", (2, 16, 6, 6), 130, (3, 3), padding=same(1), group="tails")
+
+
+def grouped_convs() -> Iterator[Conv]:
+    yield Conv("groups2", (2, 6, 6, 5), 8, (3, 3), padding=same(1), groups=2, group="groups")
+    yield Conv("groups3_stride2", (1, 9, 7, 8), 6, (3, 3), (2, 2), same(1), groups=3, group="groups")
+    yield Conv("groups2_1x1", (2, 8, 4, 5), 6, (1, 1), groups=2, group="groups")
+    yield Conv("groups2_tails", (1, 34, 5, 5), 66, (3, 3), padding=same(1), groups=2, group="groups")
+    yield Conv("groups4_dilation", (1, 8, 9, 9), 8, (3, 3), dilation=(2, 2), groups=4, group="groups")
+    for channels in lane_tails():
+        yield Conv(
+            f"depthwise{channels}", (2, channels, 5, 6), channels, (3, 3), padding=same(1), groups=channels,
+            group="depthwise",
+        )  # fmt: skip
+    for channels in (3, 16, 17):
+        name = f"depthwise{channels}"
+        yield Conv(
+            f"{name}_stride2", (1, channels, 8, 9), channels, (3, 3), (2, 2), same(1), groups=channels,
+            group="depthwise",
+        )  # fmt: skip
+        yield Conv(
+            f"{name}_5x5", (1, channels, 9, 8), channels, (5, 5), (1, 1), same(2), groups=channels, group="depthwise"
+        )  # fmt: skip
+        yield Conv(
+            f"{name}_multiplier2", (2, channels, 6, 6), 2 * channels, (3, 3), (1, 1), same(1), groups=channels,
+            group="depthwise",
+        )  # fmt: skip
+        yield Conv(
+            f"{name}_dilation2_pad0123", (1, channels, 9, 7), channels, (3, 3), (1, 2), (0, 1, 2, 3), (2, 2),
+            groups=channels, group="depthwise",
+        )  # fmt: skip
+    yield Conv("depthwise_batch0", (0, 8, 6, 6), 8, (3, 3), padding=same(1), groups=8, group="empty")
+
+
+def network_convs() -> Iterator[Conv]:
+    yield Conv("lenet_conv1", (16, 1, 28, 28), 6, (5, 5), padding=same(2), group="big")
+    yield Conv("lenet_conv2", (16, 6, 14, 14), 16, (5, 5), group="big")
+    yield Conv("cifar_conv2", (16, 32, 32, 32), 32, (3, 3), padding=same(1), group="big")
+    yield Conv("alexnet_conv1", (1, 3, 227, 227), 96, (11, 11), (4, 4), group="big")
+    yield Conv("alexnet_conv2", (1, 96, 27, 27), 256, (5, 5), padding=same(2), groups=2, group="big")
+    yield Conv("resnet_stem", (1, 3, 224, 224), 64, (7, 7), (2, 2), same(3), group="big")
+    yield Conv("resnet_3x3_56", (1, 64, 56, 56), 64, (3, 3), padding=same(1), group="big")
+    yield Conv("resnet_3x3_14", (2, 256, 14, 14), 256, (3, 3), padding=same(1), group="big")
+    yield Conv("resnet_3x3_7", (4, 512, 7, 7), 512, (3, 3), padding=same(1), group="big")
+    yield Conv("resnet_down", (2, 128, 28, 28), 256, (1, 1), (2, 2), group="big")
+    yield Conv("resnet_expand", (2, 64, 56, 56), 256, (1, 1), group="big")
+    yield Conv("mobilenet_dw_112", (1, 32, 112, 112), 32, (3, 3), padding=same(1), groups=32, group="big")
+    yield Conv("mobilenet_dw_stride2", (1, 64, 112, 112), 64, (3, 3), (2, 2), same(1), groups=64, group="big")
+    yield Conv("resnext_3x3", (1, 128, 28, 28), 128, (3, 3), padding=same(1), groups=32, group="big")

@@ -1,0 +1,192 @@
+"""The command line: what it prints and leaves, and one clear line with status 2 for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fastnn as fn
+from fastnn.cli import main
+from fastnn.datasets import digits
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder left by two epochs on the digits."""
+    folder = tmp_path_factory.mktemp("run")
+    assert main(["train", "--epochs", "2", "--out", str(folder), "--seed", "4"]) == 0
+    return folder
+
+
+def fails(capsys, *argv):
+    """Return the one line that a command complains with."""
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("fastnn")
+    return lines[0]
+
+
+def test_train_prints_a_table_and_leaves_its_files(tmp_path, capsys):
+    assert main(["train", "--epochs", "1", "--out", str(tmp_path / "new" / "run"), "--threads", "1"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0].startswith("digits_cnn on digits: ")
+    assert "1,438 training images, 359 held out" in lines[0]
+    assert lines[1].split() == ["class", "precision", "recall", "F1", "count"]
+    assert [line.split()[0] for line in lines[2:12]] == list("0123456789")
+    assert lines[12].startswith("accuracy ")
+    assert "of 359 held-out images" in lines[12]
+    assert lines[13].startswith("wrote ")
+    assert "epoch 1/1" in captured.err
+
+
+def test_files_of_a_run(trained):
+    names = sorted(path.name for path in trained.iterdir())
+    assert names in (["curves.png", "history.csv", "weights.safetensors"], ["history.csv", "weights.safetensors"])
+    with open(trained / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["val_accuracy"]) > 0.8
+    facts = json.loads(fn.load_metadata(trained / "weights.safetensors")["fastnn"])
+    assert facts["model"] == "digits_cnn"
+    assert facts["classes"] == list("0123456789")
+    assert facts["input_shape"] == [1, 8, 8]
+    assert facts["normalization"]["scale"] == 1 / 16
+    model = fn.models.create(facts["model"], 10, 1, 8)
+    model.load_state_dict(fn.load(trained / "weights.safetensors"))
+
+
+def test_evaluate_measures_what_training_held_out(trained, capsys):
+    assert main(["evaluate", "--weights", str(trained / "weights.safetensors"), "--batch-size", "50"]) == 0
+    out = capsys.readouterr().out
+    with open(trained / "history.csv", newline="") as file:
+        accuracy = float(list(csv.DictReader(file))[-1]["val_accuracy"])
+    assert f"accuracy {100 * accuracy:.2f} % of 359 held-out images" in out
+
+
+def test_predict_reads_images(trained, tmp_path, capsys):
+    held = digits(train=False, seed=4)
+    paths = []
+    for i in range(10):
+        image = Image.fromarray((held.x[i, 0].astype(float) * 255 / 16).astype(np.uint8)).resize((8, 8))
+        paths.append(str(tmp_path / f"{i}.png"))
+        image.save(paths[-1])
+    assert main(["predict", "--weights", str(trained / "weights.safetensors"), "--top", "2", *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert all(line.count("%") == 2 for line in lines)
+    guesses = [int(line.rpartition(": ")[2].split()[0]) for line in lines]
+    assert np.mean(guesses == held.y[:10]) >= 0.7
+
+
+def test_weights_to_start_from(trained, tmp_path, capsys):
+    weights = str(trained / "weights.safetensors")
+    assert (
+        main(
+            [
+                "train",
+                "--weights",
+                weights,
+                "--epochs",
+                "1",
+                "--lr",
+                "1e-9",
+                "--seed",
+                "4",
+                "--optimizer",
+                "sgd",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
+    with open(tmp_path / "history.csv", newline="") as file:
+        assert float(next(csv.DictReader(file))["accuracy"]) > 0.7
+
+
+def test_same_seed_same_weights(tmp_path):
+    for name in ("a", "b"):
+        assert main(["train", "--model", "mlp", "--epochs", "1", "--out", str(tmp_path / name), "--seed", "9"]) == 0
+    one, two = (fn.load(tmp_path / name / "weights.safetensors") for name in ("a", "b"))
+    np.testing.assert_equal(one, two)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+def test_every_optimizer_and_schedule(optimizer, tmp_path):
+    schedule = {"sgd": "cosine", "adam": "step", "rmsprop": "constant"}.get(optimizer, "onecycle")
+    argv = ["train", "--model", "mlp", "--epochs", "2", "--optimizer", optimizer, "--schedule", schedule]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    with open(tmp_path / "history.csv", newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["val_accuracy"]) > 0.6
+
+
+def test_info_says_what_runs(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert f"fastnn: {fn.__version__}" in out
+    assert "backend: " in out
+    assert "threads: " in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "--epoch", "x"], "expected a whole number >= 1, got 'x'"),
+        (["train", "--epochs", "0"], "--epochs: expected a whole number >= 1, got '0'"),
+        (["train", "--lr", "-1"], "--lr: expected a number > 0, got '-1'"),
+        (["train", "--lr", "inf"], "--lr: expected a number > 0, got 'inf'"),
+        (["train", "--data", "imagenet"], "invalid choice: 'imagenet'"),
+        (["train", "--optimizer", "magic"], "invalid choice: 'magic'"),
+        (["train", "--threads", "0"], "--threads: expected a whole number >= 1, got '0'"),
+        (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["train", "--model", "resnet9000", "--out", "{tmp}"], "expected one of .*, got 'resnet9000'"),
+        (["train", "--data", "mnist", "--data-dir", "{tmp}/nowhere"], "nowhere"),
+        (["train", "--model", "garment", "--out", "{tmp}"], "at least 16 x 16, got 8 x 8"),
+        (["train", "--out", "{tmp}/file"], "file: expected a folder to write to, got a file"),
+        (["train", "--weights", "{tmp}/nowhere"], "nowhere: No such file or directory"),
+        (["evaluate"], "required: --weights"),
+        (["evaluate", "--weights", "{tmp}/nowhere"], "nowhere: No such file or directory"),
+        (["evaluate", "--weights", "{tmp}"], "expected a weights file, got a folder"),
+        (["evaluate", "--weights", "{tmp}/file"], "file: expected a safetensors"),
+        (["evaluate", "--weights", "{tmp}/plain"], "plain: expected weights written by `fastnn train`"),
+        (["predict", "--weights", "{weights}"], "required: IMAGE"),
+        (["predict", "--weights", "{weights}", "{tmp}/nowhere.png"], "nowhere.png: No such file or directory"),
+        (["predict", "--weights", "{weights}", "{tmp}/file"], "file: expected an image"),
+        (["train", "--weights", "{weights}", "--model", "mlp", "--out", "{tmp}"], "weights of model mlp, got digits_c"),
+    ],
+)
+def test_one_line_and_status_2(argv, message, trained, tmp_path, capsys):
+    (tmp_path / "file").write_text("this is no such thing")
+    fn.save({"a": np.zeros(2, np.float32)}, tmp_path / "plain")
+    places = {"tmp": tmp_path, "weights": trained / "weights.safetensors"}
+    line = fails(capsys, *(word.format(**places) for word in argv))
+    import re
+
+    assert re.search(message, line), line
+
+
+def test_the_installed_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fastnn.cli", "train", "--data", "cifar10", "--data-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("fastnn train: error: cifar10")
+    done = subprocess.run([sys.executable, "-m", "fastnn.cli", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"fastnn {fn.__version__}\n"
+    assert done.returncode == 0
