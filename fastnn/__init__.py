@@ -15,7 +15,9 @@ from ._backend import get_num_threads, get_precision, set_num_threads, set_preci
 from ._config import config, show_config
 from ._random import manual_seed
 from ._version import __version__
+
 from . import graph, nn, optim  # isort: skip  (the graph must be there before nn)
+from .graph import Node as Tensor
 from .graph import capture, no_grad
 from .nn.functional import cat, flatten, matmul, stack
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GradcheckError",
     "NonFiniteLossError",
+    "Tensor",
     "TrainStep",
     "Trainer",
     "__version__",
@@ -80,6 +83,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
         globals()[name] = value  # the function, not the module that gradcheck shares its name with
         return value
+    # What PyTorch has at its top level (relu, mean, zeros, ...), so that `import fastnn as torch` carries a model over.
+    for home in (nn.functional, import_module(f"{__name__}._creation")):
+        if name in home.__all__:
+            return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

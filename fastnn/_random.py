@@ -7,7 +7,7 @@ they do not depend on threads. The counter rises by one with every run that draw
 from __future__ import annotations
 
 import operator
-import secrets
+import os
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class _State:
         self.seed, self.counter, self.generator = seed, 0, None
 
 
-_state = _State(secrets.randbits(_SEED_BITS - 1))
+_state = _State(int.from_bytes(os.urandom(8), "little") >> 1)
 
 
 def manual_seed(seed: int) -> int:

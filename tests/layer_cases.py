@@ -145,9 +145,7 @@ def pools() -> list[Layer]:
             "AdaptiveAvgPool2d(output_size=1)",
             wrong=(not_image,),
         ),
-        Layer(
-            lambda: nn.AdaptiveAvgPool2d((4, None)), IMAGE, (2, 3, 4, 5), "AdaptiveAvgPool2d(output_size=(4, None))"
-        ),
+        Layer(lambda: nn.AdaptiveAvgPool2d((4, None)), IMAGE, (2, 3, 4, 5), "AdaptiveAvgPool2d(output_size=(4, None))"),
         Layer(lambda: nn.AdaptiveAvgPool1d(3), SIGNAL, (2, 3, 3), "AdaptiveAvgPool1d(output_size=3)"),
         Layer(
             lambda: nn.AdaptiveMaxPool2d((4, 2)),

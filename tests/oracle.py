@@ -11,6 +11,8 @@ import numpy.typing as npt
 from case_data import Case
 from fastnn import reference
 from fastnn.graph import run_primitive
+from fastnn.graph.execute import _eager_runtime
+from fastnn.graph.plan import CompiledPlan
 from fastnn.graph.primitive import find
 from tolerances import bounds, check_bounds_are_tight, is_exact
 
@@ -18,6 +20,8 @@ Array = npt.NDArray[Any]
 
 MARGIN = 64  # floats on each side of an array that is written in place
 SENTINEL = 1.2345e30
+POISON = 0xFF  # every byte of a poisoned arena
+BEHIND = 4096  # bytes looked at behind the last buffer
 
 
 def mutated(case: Case) -> list[int]:
@@ -80,6 +84,30 @@ def run_kernel(case: Case, inputs: Sequence[Any], keep_strides: bool = False) ->
     for guard in guards.values():
         guard.check(case.id)
     return [*_listed(result), *(guards[i].array for i in written)]
+
+
+def check_no_overrun(who: str) -> None:
+    """After a poisoned run: memory behind and between the last plan's buffers, and behind its scratch, is untouched."""
+    runtime = _eager_runtime()
+    plan = next(p for p in next(reversed(runtime.plans._plans.values())) if isinstance(p, CompiledPlan))
+    arena = runtime.arena
+    values = np.frombuffer(arena.block, np.uint8, min(arena.block.nbytes, plan.arena_bytes + BEHIND))
+    free = np.ones(values.size, dtype=bool)
+    for interval in plan.intervals.values():
+        free[interval.offset : interval.offset + interval.nbytes] = False
+    assert (values[free] == POISON).all(), f"{who} wrote outside of its buffers, first at {_first(values, free)}"
+    used = plan._scratch[1]
+    behind = np.frombuffer(arena.scratch, np.uint8, min(arena.scratch.nbytes - used, BEHIND), used)
+    assert (behind == POISON).all(), f"{who} wrote behind its {used} bytes of scratch"
+
+
+def _first(values: Array, free: Array) -> int:
+    return int(np.flatnonzero(free & (values != POISON))[0])
+
+
+def make_room() -> None:
+    """Memory behind the small plans, so that writing there can be seen."""
+    _eager_runtime().arena.reserve(1 << 20, 1 << 20)
 
 
 def placed(case: Case, position: int, array: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
+import os
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from PIL import Image
 import fastnn as fn
 from fastnn.cli import main
 from fastnn.datasets import digits
+from processes import output_of, run_python
 
 
 @pytest.fixture(scope="module")
@@ -171,22 +172,38 @@ def test_one_line_and_status_2(argv, message, trained, tmp_path, capsys):
     fn.save({"a": np.zeros(2, np.float32)}, tmp_path / "plain")
     places = {"tmp": tmp_path, "weights": trained / "weights.safetensors"}
     line = fails(capsys, *(word.format(**places) for word in argv))
-    import re
 
     assert re.search(message, line), line
 
 
 def test_the_installed_command(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "fastnn.cli", "train", "--data", "cifar10", "--data-dir", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
+    code = "import runpy, sys; sys.argv = ['fastnn', *{!r}]; runpy.run_module('fastnn.cli', run_name='__main__')"
+    done = run_python(code.format(["train", "--data", "cifar10", "--data-dir", str(tmp_path)]))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert done.stderr.startswith("fastnn train: error: cifar10")
-    done = subprocess.run([sys.executable, "-m", "fastnn.cli", "--version"], capture_output=True, text=True)
-    assert done.stdout == f"fastnn {fn.__version__}\n"
-    assert done.returncode == 0
+    assert output_of(code.format(["--version"])) == f"fastnn {fn.__version__}"
+
+
+def accuracy_of(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return float(list(csv.DictReader(file))[-1]["val_accuracy"])
+
+
+def test_digits_reach_98_percent(tmp_path):
+    accuracies = []
+    for seed in range(5):
+        assert main(["train", "--seed", str(seed), "--out", str(tmp_path)]) == 0
+        accuracies.append(accuracy_of(tmp_path))
+    assert np.mean(accuracies) >= 0.98
+    assert min(accuracies) >= 0.97
+
+
+if "FASTNN_DATA_DIR" in os.environ:  # minutes of training on real files
+
+    @pytest.mark.parametrize(
+        ("data", "model", "least"), [("fashion-mnist", "garment", 0.88), ("mnist", "lenet5", 0.988)]
+    )
+    def test_real_images_reach_their_accuracy(data, model, least, tmp_path):
+        argv = ["train", "--data", data, "--model", model, "--epochs", "5", "--out", str(tmp_path)]
+        assert main(argv) == 0
+        assert accuracy_of(tmp_path) >= least

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn as fn
+from fastnn import _random
 from fastnn.data import ArrayDataset, DataLoader
 from fastnn.data.transforms import Compose, OneHot, RandomCrop, RandomHorizontalFlip, Scale
 
@@ -71,6 +72,25 @@ def test_manual_seed_seeds_a_loader_without_one():
     assert order() == order()
     unseeded = DataLoader(np.arange(20), 4, shuffle=True)
     assert unseeded.seed == unseeded.seed
+
+
+def test_a_loader_without_randomness_draws_no_seed():
+    fn.manual_seed(3)
+    before = _random.get_state()
+    plain = DataLoader(np.arange(20), 4, transform=Scale(), prefetch=2)
+    list(plain)
+    state = plain.state_dict()
+    assert state["seed"] is None
+    DataLoader(np.arange(20), 4).load_state_dict(state)
+    assert _random.get_state() == before
+
+
+def test_the_seed_is_not_drawn_on_the_thread(monkeypatch):
+    drawn_on = []
+    real = _random.generator
+    monkeypatch.setattr(_random, "generator", lambda: drawn_on.append(threading.current_thread()) or real())
+    list(DataLoader(data(), 4, transform=AUGMENT, prefetch=2))
+    assert drawn_on == [threading.main_thread()]
 
 
 @pytest.mark.parametrize("prefetch", [1, 2, 7])
@@ -147,7 +167,7 @@ def test_two_iterations_at_once_do_not_disturb_each_other():
         ({"shuffle": False}, "expected a state with shuffle True, got False"),
         ({"position": 7}, "expected a position of at most 6, got 7"),
         ({"position": -1}, "expected position to be an int >= 0, got -1"),
-        ({"seed": None}, "missing seed"),
+        ({"epoch": None}, "missing epoch"),
     ],
 )
 def test_refuses_the_state_of_another_loader(change, message):
@@ -251,10 +271,22 @@ def test_a_forked_child_goes_on_without_the_thread():
     subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)
 
 
+LEFT_OPEN = """
+import numpy as np
+from fastnn.data import DataLoader
+iterator = iter(DataLoader(np.arange(10**6), 2, transform=lambda x: x * 2, prefetch=3))
+next(iterator)
+"""
+
+
+def test_an_iteration_left_open_does_not_keep_python_from_ending():
+    subprocess.run([sys.executable, "-c", LEFT_OPEN], check=True, timeout=60)
+
+
 def test_prefetches_by_itself_only_where_batches_cost_work():
     assert loader().prefetch == 0
     assert loader(transform=Scale()).prefetch == 2
-    assert DataLoader([1, 2, 3].__class__([np.zeros(2)])).prefetch == 0
+    assert DataLoader([np.zeros(2)]).prefetch == 0
 
 
 @pytest.mark.parametrize(
@@ -271,7 +303,7 @@ def test_refuses_bad_options(options, message):
         loader(**options)
 
 
-@pytest.mark.parametrize("source", [3, "text", None, [1, 2], ()])
+@pytest.mark.parametrize("source", [3, "text", None, [1, 2], (), {"x": 1}])
 def test_refuses_what_is_no_dataset(source):
     with pytest.raises((TypeError, ValueError), match="expected"):
         DataLoader(source)

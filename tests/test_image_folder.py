@@ -67,6 +67,12 @@ def test_every_kind_of_image_becomes_rgb_or_grey(tmp_path, mode):
     assert read_image(tmp_path / f"x.{suffix}", grayscale=True).shape == (1, 3, 4)
 
 
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    values = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png", grayscale=True), [values >> 8])
+
+
 def test_a_turned_photograph_is_set_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -124,7 +124,7 @@ def test_gains() -> None:
     gains = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
     assert {name: init.calculate_gain(name) for name in gains} == gains
     assert init.calculate_gain("leaky_relu") == math.sqrt(2 / (1 + 0.01**2))
-    with pytest.raises(ValueError, match="expected nonlinearity to be one of .*'relu'.*, got 'swish'"):
+    with pytest.raises(ValueError, match=r"expected nonlinearity to be one of .*'relu'.*, got 'swish'"):
         init.calculate_gain("swish")
 
 

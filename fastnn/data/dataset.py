@@ -186,7 +186,7 @@ def as_dataset(data: Any) -> Dataset:
         return ArrayDataset(data)
     if isinstance(data, (tuple, list)) and data and all(hasattr(item, "__len__") for item in data):
         return ArrayDataset(*data)
-    if isinstance(data, (tuple, list, str, bytes)) or not isinstance(data, Dataset):
+    if isinstance(data, (tuple, list, str, bytes, dict)) or not isinstance(data, Dataset):
         raise TypeError(f"expected a dataset, an array or a tuple of arrays, got {type(data).__name__}")
     return data
 
@@ -196,7 +196,7 @@ def take(dataset: Dataset, indices: Indices) -> tuple[np.ndarray, ...]:
     batch = getattr(dataset, "batch", None)
     if batch is not None:
         result = batch(indices)
-        return result if isinstance(result, tuple) else (result,)
+        return tuple(result) if isinstance(result, (tuple, list)) else (result,)
     chosen = np.arange(len(dataset))[indices]
     items = [dataset[int(index)] for index in chosen]
     rows = [item if isinstance(item, tuple) else (item,) for item in items]

@@ -126,6 +126,12 @@ class DataLoader:
         """How many epochs were finished (or left early) before the one that `state_dict` speaks of."""
         return self._epoch
 
+    @property
+    def _draws(self) -> bool:
+        """Whether anything here is random; if not, no seed is ever drawn."""
+        transforms = (self.transform, self.target_transform)
+        return self.shuffle or any(getattr(transform, "random", False) for transform in transforms)
+
     def __len__(self) -> int:
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
@@ -134,6 +140,8 @@ class DataLoader:
         if self._under_way:
             self._epoch, self._position = self._epoch + 1, 0
         self._under_way = True
+        if self._draws:
+            _ = self.seed  # drawn here, not on the prefetching thread
         return self._iterate(self._epoch, self._position)
 
     def _iterate(self, epoch: int, start: int) -> Iterator[Batch]:
@@ -179,7 +187,7 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Return, as plain data, which batch comes next and what the order depends on."""
         return {
-            "seed": self.seed,
+            "seed": self.seed if self._draws else self._seed,
             "epoch": self._epoch,
             "position": self._position,
             "samples": len(self.dataset),
@@ -206,7 +214,7 @@ class DataLoader:
         position = as_int("position", state["position"], 0)
         if position > len(self):
             raise ValueError(f"DataLoader: expected a position of at most {len(self)}, got {position}")
-        self._seed = as_int("seed", state["seed"], 0)
+        self._seed = None if state["seed"] is None else as_int("seed", state["seed"], 0)
         self._epoch, self._position = as_int("epoch", state["epoch"], 0), position
         self._under_way = False
 

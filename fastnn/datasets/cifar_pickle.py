@@ -6,7 +6,6 @@ of, a stack, and the three names with which NumPy's arrays are written, and refu
 
 from __future__ import annotations
 
-import pickletools
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -84,6 +83,8 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, content: bytes) -> Any:
+        import pickletools
+
         methods: dict[str, Callable[[Any], None]] = {}
         for opcode, argument, position in pickletools.genops(content):
             if opcode.name == "STOP":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import secrets
 from collections.abc import Iterator
@@ -33,13 +32,15 @@ def fetch(who: str, remote: Remote, path: Path) -> Path:
         If no place delivers a file with the right checksum; it says what each answered and what to do without
         a network.
     """
+    from http.client import HTTPException
+
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in remote.urls:
         try:
             _fetch_one(url, remote, path)
             return path
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError, HTTPException) as error:
             failures.append(f"{url}: {error or type(error).__name__}")
     raise OSError(
         f"{who}: could not download {path.name} ({'; '.join(failures)}); "

@@ -42,13 +42,24 @@ def read_image(path: str | os.PathLike[str], size: Any = None, *, grayscale: boo
         If the file cannot be opened.
     ValueError
         If it is not an image, or a damaged one; it names ``path``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from PIL import Image
+    >>> from fastnn.datasets import read_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "red.png")
+    ...     Image.new("RGB", (4, 3), "red").save(path)
+    ...     read_image(path).shape, read_image(path, size=2)[:, 0, 0].tolist()
+    ((3, 3, 4), [255, 0, 0])
     """
     image_module, ops = _pillow()
     height_width = None if size is None else as_pair("size", size, 1)
     with open(path, "rb") as file:
         try:
             with image_module.open(file) as opened:
-                image = ops.exif_transpose(opened).convert("L" if grayscale else "RGB")
+                image = _bytes_of(image_module, ops.exif_transpose(opened)).convert("L" if grayscale else "RGB")
             if height_width is not None and image.size != height_width[::-1]:
                 image = image.resize(height_width[::-1], image_module.Resampling.BILINEAR)
             pixels = np.array(image, np.uint8)
@@ -157,6 +168,13 @@ class ImageFolder:
 
     def __repr__(self) -> str:
         return f"ImageFolder({str(self.root)!r}: {len(self)} images in {len(self.classes)} classes)"
+
+
+def _bytes_of(image_module: Any, image: Any) -> Any:
+    """Return an image of 16 bits a pixel as one of 8; Pillow's own conversion would cut all values at 255."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _pillow() -> tuple[Any, Any]:

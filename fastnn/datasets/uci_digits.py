@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,7 @@ def digits(train: bool | None = None, *, test_size: float | int = 0.2, seed: int
 
 
 def _read(name: str, published: Published) -> np.ndarray:
-    with resources.as_file(resources.files(__package__) / "files" / name) as path:
-        content = read_unpacked(Path(path), 2 * published.size)
-    check(name, content, published)
-    return parse_idx(name, content)
+    path = Path(__file__).with_name("files") / name
+    content = read_unpacked(path, 2 * published.size)
+    check(path, content, published)
+    return parse_idx(path, content)

@@ -47,7 +47,7 @@ class ModulePlan:
     def __init__(self, module: Any, structure: Any, specs: Sequence[Spec], runtime: Runtime, keep: bool) -> None:
         self.trace, self.inputs, self.structure, self.outputs = trace_module(module, structure, specs)
         phases = [Phase(list(self.trace.calls) + list(self.trace.effects), list(self.outputs))]
-        self.hook_nodes = _hook_nodes(self.trace)
+        self.hook_nodes = hook_nodes(self.trace)
         phases[0].outputs.extend(self.hook_nodes)
         self.dys: list[Node | None] = []
         self.dxs: list[Node | None] = []
@@ -79,7 +79,7 @@ class ModulePlan:
         return Phase(trace.calls[n_calls:] + trace.effects[n_effects:], outputs)
 
 
-def _hook_nodes(trace: Trace) -> list[Node]:
+def hook_nodes(trace: Trace) -> list[Node]:
     """Nodes that forward hooks want to see."""
     nodes: list[Any] = []
     for _, _, args, kwargs, output in trace.hooks:
@@ -136,7 +136,7 @@ def execute_module(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | 
         runtime.last = runtime.arena.owner = (mp, arrays)
         hooked = {n: mp.plan.fetch(n) for n in mp.hook_nodes}
     if hooked:
-        _call_hooks(mp.trace, hooked)
+        call_hooks(mp.trace, hooked)
     return unflatten(mp.structure, values)
 
 
@@ -144,7 +144,7 @@ def _given(value: np.ndarray) -> Any:
     return float(value) if value.ndim == 0 and value.dtype == np.float32 else value
 
 
-def _call_hooks(trace: Trace, values: dict[Node, np.ndarray]) -> None:
+def call_hooks(trace: Trace, values: dict[Node, np.ndarray]) -> None:
     """Call each forward hook with the arrays of this run."""
     for hook, module, *symbolic in trace.hooks:
         leaves: list[Any] = []

@@ -14,6 +14,9 @@ from .primitive import Call
 
 __all__ = ["RULES", "fuse"]
 
+# Their lower() honours call.fused.
+WITH_EPILOGUE = ("linear", "conv2d", "batch_norm")
+
 Rule = Callable[[Sequence[Call], set[Node]], list[Call]]
 
 
@@ -22,7 +25,7 @@ def _uses(calls: Sequence[Call]) -> Counter[Node]:
 
 
 def relu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
-    """Let linear and convolution apply the ReLU that is the only reader of their output.
+    """Let linear, convolution and batch norm apply the ReLU that is the only reader of their output.
 
     ReLU's backward needs its own output only, so the pre-activation never reaches memory.
     """
@@ -34,7 +37,7 @@ def relu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
             continue
         x = call.inputs[0]
         source = producer.get(x)
-        if source is None or source.name not in ("linear", "conv2d") or source.fused or uses[x] != 1 or x in kept:
+        if source is None or source.name not in WITH_EPILOGUE or source.fused or uses[x] != 1 or x in kept:
             continue
         replaced[source] = Call(
             source.primitive, source.inputs, source.attrs, call.outputs, {"activation": "relu"}, source.scope

@@ -200,6 +200,11 @@ class Node:
     def __bool__(self) -> bool:
         raise self._refuse("bool()")
 
+    def __lt__(self, other: Any) -> bool:
+        raise self._refuse("a comparison")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
     def __float__(self) -> float:
         raise self._refuse("float()")
 

@@ -89,6 +89,20 @@ def load_state(path: Path) -> Any:
         If the file cannot be read.
     ValueError
         If it is damaged or holds something else (weights, say); it names ``path``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastnn.io import load_state, save_state
+    >>> generator = np.random.default_rng(0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "generator.state")
+    ...     save_state(path, generator.bit_generator.state)
+    ...     drawn = generator.random()
+    ...     generator.bit_generator.state = load_state(path)
+    >>> drawn == generator.random()
+    True
     """
     arrays, metadata = _load(path)
     if metadata.get("format") != FORMAT or "state" not in metadata:

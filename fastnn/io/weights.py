@@ -93,6 +93,17 @@ def load(path: Path) -> dict[str, np.ndarray]:
         If the file cannot be read.
     ValueError
         If it is not a whole and valid safetensors file, or holds a dtype that NumPy has no equal of; it names ``path``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastnn.io import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "weights.safetensors")
+    ...     save({"bias": np.arange(3.0)}, path)
+    ...     load(path)
+    {'bias': array([0., 1., 2.])}
     """
     return _load(path)[0]
 
@@ -100,12 +111,32 @@ def load(path: Path) -> dict[str, np.ndarray]:
 def load_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of a safetensors file; only the header is read.
 
+    Parameters
+    ----------
+    path : str or path-like
+        A file made by `save` or by any other writer of the format.
+
+    Returns
+    -------
+    dict of str to str
+        What was given as ``metadata``; empty if nothing was.
+
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
         If its header is not that of a safetensors file; it names ``path``.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnn.io import load_metadata, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "weights.safetensors")
+    ...     save({}, path, metadata={"epochs": "5"})
+    ...     load_metadata(path)
+    {'epochs': '5'}
     """
     with open(path, "rb") as file:
         return _metadata_of(path, _read_header(path, file)[1])

@@ -20,6 +20,11 @@ def register(name: str) -> Callable[[Builder], Builder]:
 
     It is called with ``num_classes``, ``in_channels`` and ``image_size`` (a pair), by keyword.
 
+    Parameters
+    ----------
+    name : str
+        What `create` is to know it by.
+
     Raises
     ------
     ValueError
@@ -46,7 +51,14 @@ def register(name: str) -> Callable[[Builder], Builder]:
 
 
 def names() -> list[str]:
-    """Return the names that `create` knows, sorted."""
+    """Return the names that `create` knows, sorted.
+
+    Examples
+    --------
+    >>> import fastnn as fn
+    >>> "lenet5" in fn.models.names()
+    True
+    """
     return sorted(_builders)
 
 

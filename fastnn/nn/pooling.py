@@ -265,6 +265,11 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     """Mean over windows of signals (N, C, L) chosen so that the output has a given length.
 
+    Parameters
+    ----------
+    output_size : int or None
+        None stands for the input's length.
+
     Examples
     --------
     >>> import numpy as np
@@ -307,6 +312,13 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """Maximum over windows of signals (N, C, L) chosen so that the output has a given length.
+
+    Parameters
+    ----------
+    output_size : int or None
+        None stands for the input's length.
+    return_indices : bool
+        Must be False.
 
     Examples
     --------

@@ -289,7 +289,7 @@ def class_report(matrix: np.ndarray, classes: Sequence[str] | None = None) -> li
     --------
     >>> import numpy as np
     >>> from fastnn.training import class_report
-    >>> class_report(np.array([[3, 1], [0, 4]]))[0]
+    >>> class_report(np.array([[3, 1], [0, 4]]))[0]  # doctest: +ELLIPSIS
     {'class': '0', 'precision': 1.0, 'recall': 0.75, 'f1': 0.857..., 'count': 4}
     """
     hits = np.diag(matrix).astype(float)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.differentiate import differentiate
+from ..graph.execute import call_hooks, hook_nodes
 from ..graph.node import Node, apply
 from ..graph.optimize import record_update
 from ..graph.plan import Phase, Plan, make_plan
@@ -71,7 +72,8 @@ class _StepPlan:
         with trace.recording(), trace.scope(type(owner.optimizer).__name__):
             self._update(owner, update)
         updates = trace.effects[len(forward_effects) :]
-        kept = [self.loss, *self.outputs, *(self.grads if owner.fetches_grads and update else [])]
+        self.hook_nodes = hook_nodes(trace)
+        kept = [self.loss, *self.outputs, *self.hook_nodes, *(self.grads if owner.fetches_grads and update else [])]
         self.plan: Plan = make_plan(
             [Phase(list(trace.calls) + updates + forward_effects, kept, stop)], runtime_of(owner.model).arena
         )
@@ -229,9 +231,12 @@ class TrainStep:
             if not done:
                 self._last = None
                 raise NonFiniteLossError(loss, self._first_bad(plan, arrays))
+            hooked = {node: plan.plan.fetch(node) for node in plan.hook_nodes}
             if update:
                 self._finish(plan)
         self._calls += 1
+        if hooked:
+            call_hooks(plan.trace, hooked)
         return loss
 
     def _plan(self, x: Any, y: Any, update: bool) -> tuple[_StepPlan, dict[int, np.ndarray]]:

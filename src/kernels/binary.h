@@ -22,36 +22,36 @@ static inline vf v_load_strided(const float *p, int64_t col, int n) {
 }
 
 /* With a_col and b_col constant in the caller, each case is a loop without gathers or tests. */
-#define BINARY_ROWS(a_col, b_col, formula)                                                                        \
-    for (int64_t r = 0; r < rows->rows; r++) {                                                                    \
-        const float *pa = rows->a + r * rows->a_row, *pb = rows->b + r * rows->b_row;                             \
-        float *py = rows->y + r * n;                                                                              \
-        int64_t i = 0;                                                                                            \
-        for (; i + VL <= n; i += VL) {                                                                            \
-            const vf a = v_load_strided(pa + i * (a_col), a_col, VL);                                             \
-            const vf b = v_load_strided(pb + i * (b_col), b_col, VL);                                             \
-            v_store(py + i, formula);                                                                             \
-        }                                                                                                         \
-        if (i < n) {                                                                                              \
-            const int rest = (int)(n - i);                                                                        \
-            const vf a = v_load_strided(pa + i * (a_col), a_col, rest);                                           \
-            const vf b = v_load_strided(pb + i * (b_col), b_col, rest);                                           \
-            v_store_n(py + i, formula, rest);                                                                     \
-        }                                                                                                         \
+#define BINARY_ROWS(a_col, b_col, formula)                                                                           \
+    for (int64_t r = 0; r < rows->rows; r++) {                                                                       \
+        const float *pa = rows->a + r * rows->a_row, *pb = rows->b + r * rows->b_row;                                \
+        float *py = rows->y + r * n;                                                                                 \
+        int64_t i = 0;                                                                                               \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            const vf a = v_load_strided(pa + i * (a_col), a_col, VL);                                                \
+            const vf b = v_load_strided(pb + i * (b_col), b_col, VL);                                                \
+            v_store(py + i, formula);                                                                                \
+        }                                                                                                            \
+        if (i < n) {                                                                                                 \
+            const int rest = (int)(n - i);                                                                           \
+            const vf a = v_load_strided(pa + i * (a_col), a_col, rest);                                              \
+            const vf b = v_load_strided(pb + i * (b_col), b_col, rest);                                              \
+            v_store_n(py + i, formula, rest);                                                                        \
+        }                                                                                                            \
     }
 
-#define FNN_BINARY(name, cost)                                                                                    \
-    static void binary_##name(const fnn_binary_rows *rows) {                                                      \
-        const int64_t n = rows->n;                                                                                \
-        if (rows->a_col == 1 && rows->b_col == 1) {                                                               \
-            BINARY_ROWS(1, 1, bin_##name(a, b))                                                                   \
-        } else if (rows->a_col == 1 && rows->b_col == 0) {                                                        \
-            BINARY_ROWS(1, 0, bin_##name(a, b))                                                                   \
-        } else if (rows->a_col == 0 && rows->b_col == 1) {                                                        \
-            BINARY_ROWS(0, 1, bin_##name(a, b))                                                                   \
-        } else {                                                                                                  \
-            BINARY_ROWS(rows->a_col, rows->b_col, bin_##name(a, b))                                               \
-        }                                                                                                         \
+#define FNN_BINARY(name, cost)                                                                                       \
+    static void binary_##name(const fnn_binary_rows *rows) {                                                         \
+        const int64_t n = rows->n;                                                                                   \
+        if (rows->a_col == 1 && rows->b_col == 1) {                                                                  \
+            BINARY_ROWS(1, 1, bin_##name(a, b))                                                                      \
+        } else if (rows->a_col == 1 && rows->b_col == 0) {                                                           \
+            BINARY_ROWS(1, 0, bin_##name(a, b))                                                                      \
+        } else if (rows->a_col == 0 && rows->b_col == 1) {                                                           \
+            BINARY_ROWS(0, 1, bin_##name(a, b))                                                                      \
+        } else {                                                                                                     \
+            BINARY_ROWS(rows->a_col, rows->b_col, bin_##name(a, b))                                                  \
+        }                                                                                                            \
     }
 #include "eltwise.inc"
 #undef FNN_BINARY

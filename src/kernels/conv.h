@@ -47,7 +47,7 @@ static void conv_partial_span(const fnn_gather *g, const float *line, int64_t w,
     }
 }
 
-/* Where to read floats [r, r + len) of tap t at a position; edge: len floats to build them in when they lie nowhere. */
+/* Where to read floats [r, r + len) of tap t at a position; edge: room for len floats that lie nowhere as such. */
 static inline const float *conv_row(const fnn_gather *g, int64_t channel, const conv_position *at, int64_t t,
                                     int64_t r, int64_t len, float *edge) {
     const int64_t h = at->h + g->tap_h[t], w = at->w + g->tap_w[t];
@@ -62,12 +62,37 @@ static inline const float *conv_row(const fnn_gather *g, int64_t channel, const 
     return edge;
 }
 
-/* Panels of A: m grid rows from i0, k floats of (tap, channel) from k0. channel: the group's first, for the prologue. */
+/* One channel, step 1: neighbouring rows of a panel are neighbours in memory for as long as their grid line lasts, so
+ * each k is a copy a line; only rows that meet the border go one by one. */
+static void conv_pack_single(const fnn_gather *g, const conv_position *at, int rows, int64_t t, int64_t r,
+                             int64_t len, float *dst) {
+    for (int e = 0, count; e < rows; e += count) {
+        const int64_t h = at[e].h + g->tap_h[t], w = at[e].w + g->tap_w[t];
+        for (count = 1; e + count < rows && at[e + count].w == at[e].w + count;) count++;
+        const int64_t last = w + count - 1 + g->span;
+        if ((uint64_t)h < (uint64_t)g->src_h && w >= 0 && last <= g->src_w) {
+            const float *src = at[e].image + h * g->src_w + w + r;
+            for (int64_t k = 0; k < len; k++)
+                for (int i = 0; i < count; i += VL) {
+                    const int lanes = count - i < VL ? count - i : VL;
+                    v_store_n(dst + k * GEMM_MR + e + i, v_load_n(src + k + i, lanes), lanes);
+                }
+            continue;
+        }
+        count = 1;
+        float edge[GEMM_KC_MAX];
+        const float *row = conv_row(g, 0, &at[e], t, r, len, edge);
+        for (int64_t k = 0; k < len; k++) dst[k * GEMM_MR + e] = row[k];
+    }
+}
+
+/* Panels of A: m grid rows from i0, k floats of (tap, channel) from k0. channel: the group's first. */
 static void conv_pack_rows(const fnn_gather *g, const float *x, int64_t channel, int64_t i0, int64_t m, int64_t k0,
                            int64_t k, float *dst) {
     conv_position at[GEMM_MR];
     const float *row[GEMM_MR];
     float edge[GEMM_MR][GEMM_KC_MAX];
+    const int single = g->pixel == 1 && g->step_w == 1 && !g->prologue;
     for (int64_t i = 0; i < m; i += GEMM_MR) {
         const int rows = (int)(m - i < GEMM_MR ? m - i : GEMM_MR);
         conv_locate(g, x, i0 + i, rows, at);
@@ -75,6 +100,10 @@ static void conv_pack_rows(const fnn_gather *g, const float *x, int64_t channel,
         int64_t t = k0 / g->run, r = k0 % g->run;
         for (int64_t q = 0, len; q < k; q += len, t++, r = 0) {
             len = g->run - r < k - q ? g->run - r : k - q;
+            if (single) {
+                conv_pack_single(g, at, rows, t, r, len, d + q * GEMM_MR);
+                continue;
+            }
             for (int e = 0; e < rows; e++) row[e] = conv_row(g, channel, &at[e], t, r, len, edge[e]);
             pack_transpose(d + q * GEMM_MR, GEMM_MR, row, rows, len);
         }
@@ -96,7 +125,7 @@ static inline int64_t conv_first_at(int64_t bound, int64_t offset, int64_t step)
     return bound <= offset ? 0 : (bound - offset + step - 1) / step;
 }
 
-/* Floats [r, r + len) of tap t for grid columns j0 .. j1 of one grid line, whose source line is line (NULL: outside). */
+/* Floats [r, r + len) of tap t for grid columns j0 .. j1 of a grid line that meets this source line (NULL: none). */
 static void conv_pack_line(const fnn_gather *g, const float *line, int64_t channel, int64_t t, int64_t r, int64_t len,
                            int64_t j0, int64_t j1, float *dst, int64_t width) {
     int64_t inside0 = conv_first_at(0, g->tap_w[t], g->step_w);
@@ -122,7 +151,7 @@ static void conv_pack_line(const fnn_gather *g, const float *line, int64_t chann
     }
 }
 
-/* Panels of B for the weights' gradient: columns are n floats of (tap, channel) from j0, k counts grid rows from p0. */
+/* Panels of B for the weights' gradient: columns are n floats of (tap, channel) from j0, k is p rows from p0. */
 static void conv_pack_taps(const fnn_gather *g, const float *x, int64_t channel, int64_t j0, int64_t n, int64_t p0,
                            int64_t p, float *dst) {
     for (int64_t j = 0, count; j < n; j += GEMM_NR) {
@@ -138,7 +167,8 @@ static void conv_pack_taps(const fnn_gather *g, const float *x, int64_t channel,
                 segment = g->grid_w - column < p0 + p - q ? g->grid_w - column : p0 + p - q;
                 const int64_t h = i * g->step_h + g->tap_h[t];
                 const float *line = (uint64_t)h < (uint64_t)g->src_h
-                                        ? x + (image * g->src_h + h) * g->src_w * g->pixel : NULL;
+                                        ? x + (image * g->src_h + h) * g->src_w * g->pixel
+                                        : NULL;
                 conv_pack_line(g, line, channel, t, r, len, column, column + segment, d, width);
             }
         }
@@ -160,6 +190,29 @@ static void conv_pack_weights(float *dst, const float *w, int64_t column_stride,
                     const float *e = s + c * channel_stride + tap[t];
                     for (int64_t q = 0; q < count; q++) d[q] = e[q * column_stride];
                 }
+    }
+}
+
+/* Adds the products of m grid rows from i0 with all taps, col[row][tap, channel], to the pixels they belong to:
+ * lines [h0, h1) of dx, an image's first pixel; what falls outside is dropped. */
+static void conv_scatter(const fnn_gather *g, const float *col, int64_t i0, int64_t m, int64_t h0, int64_t h1,
+                         float *dx) {
+    int64_t j = i0 % g->grid_w, i = i0 / g->grid_w;
+    for (int64_t q = 0; q < m; q++, j++) {
+        if (j == g->grid_w) j = 0, i++;
+        for (int64_t t = 0; t < g->n_taps; t++, col += g->run) {
+            const int64_t h = i * g->step_h + g->tap_h[t], w = j * g->step_w + g->tap_w[t];
+            if (h < h0 || h >= h1) continue;
+            const int64_t first = w < 0 ? -w * g->channels : 0;
+            const int64_t end = w + g->span > g->src_w ? (g->src_w - w) * g->channels : g->run;
+            float *d = dx + (h * g->src_w + w) * g->pixel;
+            int64_t c = first;
+            for (; c + VL <= end; c += VL) v_store(d + c, v_load(d + c) + v_load(col + c));
+            if (c < end) {
+                const int lanes = (int)(end - c);
+                v_store_n(d + c, v_load_n(d + c, lanes) + v_load_n(col + c, lanes), lanes);
+            }
+        }
     }
 }
 

@@ -11,11 +11,11 @@ static void fill(int64_t n, float value, float *y) {
     if (i < n) v_store_n(y + i, v, (int)(n - i));
 }
 
-#define COPY_2D(T)                                                                                                \
-    for (int64_t r = 0; r < c->rows; r++) {                                                                       \
-        const T *px = (const T *)x + r * c->x_row;                                                                \
-        T *py = (T *)y + r * c->y_row;                                                                            \
-        for (int64_t i = 0; i < c->n; i++) py[i * c->y_col] = px[i * c->x_col];                                   \
+#define COPY_2D(T)                                                                                                   \
+    for (int64_t r = 0; r < c->rows; r++) {                                                                          \
+        const T *px = (const T *)x + r * c->x_row;                                                                   \
+        T *py = (T *)y + r * c->y_row;                                                                               \
+        for (int64_t i = 0; i < c->n; i++) py[i * c->y_col] = px[i * c->x_col];                                      \
     }
 
 /* itemsize 1, 4 or 8. */
@@ -26,8 +26,7 @@ static void copy_2d(const fnn_copy_2d *c, int64_t itemsize, const void *x, void 
         for (int64_t r = 0; r < c->rows; r++, px += c->x_row * itemsize, py += c->y_row * itemsize)
             memcpy(py, px, (size_t)(c->n * itemsize));
     } else if (itemsize == 4 && c->x_col == 0 && c->y_col == 1) {
-        for (int64_t r = 0; r < c->rows; r++)
-            fill(c->n, ((const float *)x)[r * c->x_row], (float *)y + r * c->y_row);
+        for (int64_t r = 0; r < c->rows; r++) fill(c->n, ((const float *)x)[r * c->x_row], (float *)y + r * c->y_row);
     } else if (itemsize == 4) {
         COPY_2D(float)
     } else if (itemsize == 8) {
@@ -38,26 +37,34 @@ static void copy_2d(const fnn_copy_2d *c, int64_t itemsize, const void *x, void 
 }
 
 /* A few interleaved streams: y[i][j] = x[j][i], count streams of n. Constant counts let the compiler shuffle. */
-#define COPY_INTERLEAVE(count)                                                                                    \
-    for (int64_t i = 0; i < n; i++)                                                                               \
+#define COPY_INTERLEAVE(count)                                                                                       \
+    for (int64_t i = 0; i < n; i++)                                                                                  \
         for (int j = 0; j < count; j++) y[i * count + j] = x[j * x_stride + i];
-#define COPY_DEINTERLEAVE(count)                                                                                  \
-    for (int64_t i = 0; i < n; i++)                                                                               \
+#define COPY_DEINTERLEAVE(count)                                                                                     \
+    for (int64_t i = 0; i < n; i++)                                                                                  \
         for (int j = 0; j < count; j++) y[j * y_stride + i] = x[i * count + j];
 
 static int copy_interleave(int64_t n, int64_t count, const float *restrict x, int64_t x_stride, float *restrict y) {
-    if (count == 2) { COPY_INTERLEAVE(2) }
-    else if (count == 3) { COPY_INTERLEAVE(3) }
-    else if (count == 4) { COPY_INTERLEAVE(4) }
-    else return 0;
+    if (count == 2) {
+        COPY_INTERLEAVE(2)
+    } else if (count == 3) {
+        COPY_INTERLEAVE(3)
+    } else if (count == 4) {
+        COPY_INTERLEAVE(4)
+    } else
+        return 0;
     return 1;
 }
 
 static int copy_deinterleave(int64_t n, int64_t count, const float *restrict x, float *restrict y, int64_t y_stride) {
-    if (count == 2) { COPY_DEINTERLEAVE(2) }
-    else if (count == 3) { COPY_DEINTERLEAVE(3) }
-    else if (count == 4) { COPY_DEINTERLEAVE(4) }
-    else return 0;
+    if (count == 2) {
+        COPY_DEINTERLEAVE(2)
+    } else if (count == 3) {
+        COPY_DEINTERLEAVE(3)
+    } else if (count == 4) {
+        COPY_DEINTERLEAVE(4)
+    } else
+        return 0;
     return 1;
 }
 
@@ -80,15 +87,25 @@ static void copy_transpose(int64_t rows, int64_t cols, const float *x, int64_t x
                            x + j * x_row + i, x_row, y + i * y_row + j, y_row);
 }
 
-/* Any number type to float. */
-#define CONVERT_2D(T)                                                                                             \
-    for (int64_t r = 0; r < c->rows; r++) {                                                                       \
-        const T *px = (const T *)x + r * c->x_row;                                                                \
-        float *py = y + r * c->y_row;                                                                             \
-        if (c->x_col == 1 && c->y_col == 1)                                                                       \
-            for (int64_t i = 0; i < c->n; i++) py[i] = (float)px[i];                                              \
-        else                                                                                                      \
-            for (int64_t i = 0; i < c->n; i++) py[i * c->y_col] = (float)px[i * c->x_col];                        \
+/* Any number type to float. Rows of three become interleaved colours: the usual first step of images. */
+#define CONVERT_2D(T)                                                                                                \
+    if (c->n == 3 && c->x_row == 1 && c->y_col == 1 && c->y_row == 3) {                                              \
+        const T *restrict p0 = x, *restrict p1 = p0 + c->x_col, *restrict p2 = p1 + c->x_col;                        \
+        float *restrict py = y;                                                                                      \
+        for (int64_t r = 0; r < c->rows; r++) {                                                                      \
+            py[3 * r] = (float)p0[r];                                                                                \
+            py[3 * r + 1] = (float)p1[r];                                                                            \
+            py[3 * r + 2] = (float)p2[r];                                                                            \
+        }                                                                                                            \
+    } else {                                                                                                         \
+        for (int64_t r = 0; r < c->rows; r++) {                                                                      \
+            const T *px = (const T *)x + r * c->x_row;                                                               \
+            float *py = y + r * c->y_row;                                                                            \
+            if (c->x_col == 1 && c->y_col == 1)                                                                      \
+                for (int64_t i = 0; i < c->n; i++) py[i] = (float)px[i];                                             \
+            else                                                                                                     \
+                for (int64_t i = 0; i < c->n; i++) py[i * c->y_col] = (float)px[i * c->x_col];                       \
+        }                                                                                                            \
     }
 
 static void convert_2d(const fnn_copy_2d *c, int64_t dtype, const void *x, float *y) {

@@ -1,6 +1,6 @@
 /* Depthwise convolution (groups == input channels), vectorised over channels: each pixel written is a sum over its
- * taps of source pixel * weights, both contiguous along channels. With a multiplier above 1 the lanes of the shallower
- * side repeat (forward) or stride (backward), and are collected one by one.
+ * taps of source pixel * weights, both contiguous along channels. With a multiplier above 1 the source's lanes repeat
+ * (forward) or stride (backward), and are collected one by one.
  *
  * Weights come packed: [tap][output channel] forward, [tap][multiplier][input channel] backward. */
 #ifndef FASTNN_KERNELS_DEPTHWISE_H
@@ -8,7 +8,7 @@
 
 enum { DEPTHWISE_PLAIN, DEPTHWISE_REPEAT, DEPTHWISE_STRIDE };
 
-/* Source lanes for channels [c, c + lanes): as they are, or input channel (c + i) / m, or output channel (c + i) * m. */
+/* Source lanes for channels [c, c + lanes): as they are, or channels (c + i) / m, or (c + i) * m. */
 static inline __attribute__((always_inline)) vf depthwise_read(const int mode, const float *s, int64_t c, int lanes,
                                                                int64_t m) {
     if (mode == DEPTHWISE_PLAIN) return gemm_read(s + c, lanes);
@@ -18,11 +18,9 @@ static inline __attribute__((always_inline)) vf depthwise_read(const int mode, c
 }
 
 /* N vectors of channels of one pixel from c on; the last has lanes of them. */
-static inline __attribute__((always_inline)) void depthwise_pixel(const int mode, const int N, const fnn_depthwise *d,
-                                                                  const fnn_walk *h, const fnn_walk *w,
-                                                                  const float *src, const float *weights,
-                                                                  const float *residual, float *dst, int64_t c,
-                                                                  int lanes) {
+static inline __attribute__((always_inline)) void
+depthwise_pixel(const int mode, const int N, const fnn_depthwise *d, const fnn_walk *h, const fnn_walk *w,
+                const float *src, const float *weights, const float *residual, float *dst, int64_t c, int lanes) {
     const int64_t inner = mode == DEPTHWISE_STRIDE ? d->multiplier : 1, tap_floats = inner * d->channels;
     vf acc[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     for (int i = 0; i < h->count; i++) {
@@ -31,8 +29,7 @@ static inline __attribute__((always_inline)) void depthwise_pixel(const int mode
         for (int j = 0; j < w->count; j++) {
             const float *s = line + (int64_t)(w->src + j * w->src_step) * d->src_channels;
             const float *t = line_w + (int64_t)(w->tap + j * w->tap_step) * tap_floats + c;
-            for (int64_t q = 0; q < inner; q++, t += d->channels)
-                GEMM_UNROLL for (int v = 0; v < N; v++) {
+            for (int64_t q = 0; q < inner; q++, t += d->channels) GEMM_UNROLL for (int v = 0; v < N; v++) {
                     const int l = v == N - 1 ? lanes : VL;
                     acc[v] = v_fma(depthwise_read(mode, s + q, c + v * VL, l, d->multiplier),
                                    gemm_read(t + v * VL, l), acc[v]);
@@ -57,8 +54,7 @@ static inline __attribute__((always_inline)) void depthwise_line_as(const int mo
         int64_t c = 0;
         for (; c + 4 * VL <= d->channels; c += 4 * VL)
             depthwise_pixel(mode, 4, d, h, w, src, weights, residual, dst, c, VL);
-        for (; c + VL <= d->channels; c += VL)
-            depthwise_pixel(mode, 1, d, h, w, src, weights, residual, dst, c, VL);
+        for (; c + VL <= d->channels; c += VL) depthwise_pixel(mode, 1, d, h, w, src, weights, residual, dst, c, VL);
         if (c < d->channels)
             depthwise_pixel(mode, 1, d, h, w, src, weights, residual, dst, c, (int)(d->channels - c));
         if (residual) residual += d->channels;

@@ -144,67 +144,80 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
 
 /* ---- kernels: n elements of x (and dy) to y; y may be x or dy ---- */
 
-#define ELTWISE_LOOP(formula)                                                                                     \
-    do {                                                                                                          \
-        int64_t i = 0;                                                                                            \
-        for (; i + VL <= n; i += VL) {                                                                            \
-            const vf v = v_load(x + i);                                                                           \
-            v_store(y + i, formula);                                                                              \
-        }                                                                                                         \
-        if (i < n) {                                                                                              \
-            const vf v = v_load_n(x + i, (int)(n - i));                                                           \
-            v_store_n(y + i, formula, (int)(n - i));                                                              \
-        }                                                                                                         \
+#define ELTWISE_LOOP(formula)                                                                                        \
+    do {                                                                                                             \
+        int64_t i = 0;                                                                                               \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            const vf v = v_load(x + i);                                                                              \
+            v_store(y + i, formula);                                                                                 \
+        }                                                                                                            \
+        if (i < n) {                                                                                                 \
+            const vf v = v_load_n(x + i, (int)(n - i));                                                              \
+            v_store_n(y + i, formula, (int)(n - i));                                                                 \
+        }                                                                                                            \
     } while (0)
 
-#define ELTWISE_LOOP_BWD(formula)                                                                                 \
-    do {                                                                                                          \
-        int64_t i = 0;                                                                                            \
-        for (; i + VL <= n; i += VL) {                                                                            \
-            const vf g = v_load(dy + i), v = v_load(x + i);                                                       \
-            v_store(y + i, formula);                                                                              \
-        }                                                                                                         \
-        if (i < n) {                                                                                              \
-            const vf g = v_load_n(dy + i, (int)(n - i)), v = v_load_n(x + i, (int)(n - i));                       \
-            v_store_n(y + i, formula, (int)(n - i));                                                              \
-        }                                                                                                         \
+#define ELTWISE_LOOP_BWD(formula)                                                                                    \
+    do {                                                                                                             \
+        int64_t i = 0;                                                                                               \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            const vf g = v_load(dy + i), v = v_load(x + i);                                                          \
+            v_store(y + i, formula);                                                                                 \
+        }                                                                                                            \
+        if (i < n) {                                                                                                 \
+            const vf g = v_load_n(dy + i, (int)(n - i)), v = v_load_n(x + i, (int)(n - i));                          \
+            v_store_n(y + i, formula, (int)(n - i));                                                                 \
+        }                                                                                                            \
     } while (0)
 
 /* gelu: a is 0 for the exact form, 1 for the one with tanh. */
 static void elt_gelu(int64_t n, const float *x, float *y, double a, double b) {
     (void)b;
-    if (a != 0.0) ELTWISE_LOOP(act_gelu_tanh(v));
-    else ELTWISE_LOOP(act_gelu_erf(v));
+    if (a != 0.0)
+        ELTWISE_LOOP(act_gelu_tanh(v));
+    else
+        ELTWISE_LOOP(act_gelu_erf(v));
 }
 static void elt_gelu_bwd(int64_t n, const float *dy, const float *x, float *y, double a, double b) {
     (void)b;
-    if (a != 0.0) ELTWISE_LOOP_BWD(act_gelu_tanh_bwd(g, v));
-    else ELTWISE_LOOP_BWD(act_gelu_erf_bwd(g, v));
+    if (a != 0.0)
+        ELTWISE_LOOP_BWD(act_gelu_tanh_bwd(g, v));
+    else
+        ELTWISE_LOOP_BWD(act_gelu_erf_bwd(g, v));
 }
 
 /* Small whole powers are products, so that whole numbers keep their exact results. */
 static void elt_pow(int64_t n, const float *x, float *y, double a, double b) {
     (void)b;
-    if (a == 0.0) ELTWISE_LOOP(((void)v, v_set1(1.0f)));
-    else if (a == 1.0) ELTWISE_LOOP(v);
-    else if (a == 2.0) ELTWISE_LOOP(v * v);
-    else if (a == 3.0) ELTWISE_LOOP(v * v * v);
-    else if (a == 4.0) ELTWISE_LOOP((v * v) * (v * v));
-    else if (a == 0.5) ELTWISE_LOOP(v_sqrt(v));
-    else if (a == -1.0) ELTWISE_LOOP(1.0f / v);
-    else if (a == -2.0) ELTWISE_LOOP(1.0f / (v * v));
-    else ELTWISE_LOOP(v_pow(v, a));
+    if (a == 0.0)
+        ELTWISE_LOOP(((void)v, v_set1(1.0f)));
+    else if (a == 1.0)
+        ELTWISE_LOOP(v);
+    else if (a == 2.0)
+        ELTWISE_LOOP(v * v);
+    else if (a == 3.0)
+        ELTWISE_LOOP(v * v * v);
+    else if (a == 4.0)
+        ELTWISE_LOOP((v * v) * (v * v));
+    else if (a == 0.5)
+        ELTWISE_LOOP(v_sqrt(v));
+    else if (a == -1.0)
+        ELTWISE_LOOP(1.0f / v);
+    else if (a == -2.0)
+        ELTWISE_LOOP(1.0f / (v * v));
+    else
+        ELTWISE_LOOP(v_pow(v, a));
 }
 
-#define FNN_UNARY(name, cost)                                                                                     \
-    static void elt_##name(int64_t n, const float *x, float *y, double pa, double pb) {                           \
-        const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                    \
-        ELTWISE_LOOP(act_##name(v, a, b));                                                                        \
+#define FNN_UNARY(name, cost)                                                                                        \
+    static void elt_##name(int64_t n, const float *x, float *y, double pa, double pb) {                              \
+        const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                       \
+        ELTWISE_LOOP(act_##name(v, a, b));                                                                           \
     }
-#define FNN_UNARY_BWD(name, cost)                                                                                 \
-    static void elt_##name(int64_t n, const float *dy, const float *x, float *y, double pa, double pb) {          \
-        const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                    \
-        ELTWISE_LOOP_BWD(act_##name(g, v, a, b));                                                                 \
+#define FNN_UNARY_BWD(name, cost)                                                                                    \
+    static void elt_##name(int64_t n, const float *dy, const float *x, float *y, double pa, double pb) {             \
+        const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                       \
+        ELTWISE_LOOP_BWD(act_##name(g, v, a, b));                                                                    \
     }
 #define FNN_UNARY_OWN(name, cost)
 #define FNN_UNARY_BWD_OWN(name, cost)

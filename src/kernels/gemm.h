@@ -19,16 +19,16 @@ static inline __attribute__((always_inline)) vf act_apply(vf x, int activation, 
     return x;
 }
 
-/* One pass over the accumulators: v is the tile's (i, j), p the address in C, and lanes how many of them are C's. */
-#define GEMM_EACH(body)                                                                                           \
-    do {                                                                                                          \
-        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) {                         \
-            vf *v = &acc[i][j];                                                                                   \
-            const int64_t at = rows[i] + j * VL;                                                                  \
-            const int lanes = j == V - 1 ? tail : VL;                                                             \
-            (void)at, (void)lanes;                                                                                \
-            body;                                                                                                 \
-        }                                                                                                         \
+/* One pass over the accumulators: v is the tile's vector (i, j), at its place in C, lanes how much of it is C's. */
+#define GEMM_EACH(body)                                                                                              \
+    do {                                                                                                             \
+        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) {                            \
+            vf *v = &acc[i][j];                                                                                      \
+            const int64_t at = rows[i] + j * VL;                                                                     \
+            const int lanes = j == V - 1 ? tail : VL;                                                                \
+            (void)at, (void)lanes;                                                                                   \
+            body;                                                                                                    \
+        }                                                                                                            \
     } while (0)
 
 static inline __attribute__((always_inline)) vf gemm_read(const float *p, int lanes) {
@@ -57,7 +57,8 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
                                                             int64_t column, const float *ahead) {
     vf acc[GEMM_MR][GEMM_NV];
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
-    GEMM_UNROLL for (int i = 0; i < M; i++) __builtin_prefetch(g->c + column + rows[i], 1);
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V * VL; j += GEMM_LINE)
+        __builtin_prefetch(g->c + column + rows[i] + j, 1);
     for (int64_t p = 0; p < g->k; ahead += 2 * GEMM_LINE) {
         __builtin_prefetch(ahead, 0, 2);
         __builtin_prefetch(ahead + GEMM_LINE, 0, 2);
@@ -84,10 +85,10 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
 typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,
                           int64_t column, const float *ahead);
 
-#define GEMM_TILE(M, V)                                                                                           \
-    static void gemm_tile_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows, \
-                                    int64_t column, const float *ahead) {                                         \
-        gemm_tile(M, V, g, a, b, rows, column, ahead);                                                            \
+#define GEMM_TILE(M, V)                                                                                              \
+    static void gemm_tile_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,    \
+                                    int64_t column, const float *ahead) {                                            \
+        gemm_tile(M, V, g, a, b, rows, column, ahead);                                                               \
     }
 #define GEMM_TILE_NAME(M, V) gemm_tile_##M##x##V,
 

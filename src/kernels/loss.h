@@ -16,12 +16,15 @@ static inline void loss_store(float *p, vf x, int n) {
 }
 static inline int loss_lanes(int64_t j, int64_t n) { return n - j < VL ? (int)(n - j) : VL; }
 
+/* The first n lanes of x, `rest` in the others. */
+static inline vf loss_keep(vf x, int n, float rest) {
+    static const float lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return v_sel(v_lt(v_load(lane), v_set1((float)n)), x, v_set1(rest));
+}
+
 /* The first n lanes of p, the rest -inf: no maximum, no term of a sum of exponentials, no margin. */
 static inline vf loss_load_low(const float *p, int n) {
-    if (n == VL) return v_load(p);
-    float lanes[VL];
-    for (int i = 0; i < VL; i++) lanes[i] = i < n ? p[i] : -INFINITY;
-    return v_load(lanes);
+    return n == VL ? v_load(p) : loss_keep(v_load_n(p, n), n, -INFINITY);
 }
 
 /* ---- rows of classes ------------------------------------------------------------------------------------ */
@@ -60,12 +63,7 @@ static double loss_class_dot(const fnn_class_shares *q, const float *x, int64_t 
         for (; j < stop; j += VL) {
             const int n = loss_lanes(j, c);
             vf share = loss_share(q, j, n);
-            float lanes[VL];
-            if (n < VL) { /* the last vector: spread must not count beyond the classes */
-                v_store(lanes, share);
-                for (int i = n; i < VL; i++) lanes[i] = 0;
-                share = v_load(lanes);
-            }
+            if (n < VL) share = loss_keep(share, n, 0.0f); /* spread must not count beyond the classes */
             sum += share * (loss_load(x + j, n) - v_set1(largest) - v_set1(log_sum));
             shares += share;
         }

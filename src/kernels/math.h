@@ -49,8 +49,9 @@ static inline vf v_log(vf x) {
     static const float c[] = {3.333333e-01f,  -2.500082e-01f,  2.0001227e-01f, -1.6623357e-01f,
                               1.4201759e-01f, -1.3160183e-01f, 1.2761575e-01f, -7.634494e-02f};
     const int32_t sqrt_half = 0x3f3504f3;
-    const vm tiny = v_lt(x, v_set1(1.17549435e-38f));
-    const vi bits = v_bits(v_sel(tiny, x * 33554432.0f, x));
+    const vf size = v_abs(x);
+    const vm tiny = v_lt(size, v_set1(1.17549435e-38f));
+    const vi bits = v_bits(v_sel(tiny, size * 33554432.0f, size));
     const vi exponent = (bits - sqrt_half) >> 23;
     const vf e = v_from_int(exponent) - v_sel(tiny, v_set1(25.0f), v_zero());
     const vf f = v_float(bits - v_shl(exponent, 23)) - 1.0f;
@@ -103,14 +104,15 @@ static inline vf v_silu(vf x) {
 
 /* The normal distribution function less 1/2, for |x| < 1. */
 static inline vf v_normal_center(vf x) {
-    static const float c[] = {3.989423e-01f, -6.649036e-02f, 9.973323e-03f, -1.18633e-03f, 1.1348637e-04f, -7.654209e-06f};
+    static const float c[] = {3.989423e-01f, -6.649036e-02f, 9.973323e-03f,
+                              -1.18633e-03f, 1.1348637e-04f, -7.654209e-06f};
     return x * v_poly(x * x, c, 5);
 }
 
 /* The normal distribution function of -z, for z >= 0, and e^(-z^2/2) in *bell: the latter times a polynomial in
  * 4 / (4 + z). The square's rounding error is put back where there is an FMA. */
 static inline vf v_normal_tail(vf z, vf *bell) {
-    static const float c[] = {9.974633e-02f, 9.952146e-02f, 9.5287874e-02f, 7.301274e-02f, 8.385141e-02f,
+    static const float c[] = {9.974633e-02f,  9.952146e-02f,  9.5287874e-02f, 7.301274e-02f,  8.385141e-02f,
                               1.7734375e-02f, 2.2611305e-02f, 5.5879172e-02f, -6.453704e-02f, 1.6892383e-02f};
     const vf near = v_min(v_set1(14.5f), z), square = near * near, lost = v_fma(near, near, -square);
     const vf e = v_exp(square * -0.5f);

@@ -7,6 +7,7 @@
 #ifndef FASTNN_KERNELS_NORM_H
 #define FASTNN_KERNELS_NORM_H
 
+#include "gemm.h"
 #include "types.h"
 
 /* Columns of a block after repetition: FNN_NORM_COLUMNS channels at most, each up to VL times. */
@@ -206,15 +207,17 @@ static void norm_merge_sums(const float *partial, int64_t blocks, int64_t stride
 
 /* ---- application ---------------------------------------------------------------------------------------- */
 
-/* y = (x - mean) scale + bias over `count` elements from a channel 0 on; arrays of norm_period(c) = period floats. */
+/* y = act((x - mean) scale + bias) over `count` elements from a channel 0 on; arrays of norm_period(c) = period
+ * floats. */
 static void norm_apply(const float *x, int64_t count, int64_t period, const float *mean, const float *scale,
-                       const float *bias, float *y) {
+                       const float *bias, int activation, float slope, float *y) {
     for (int64_t base = 0; base < count; base += period) {
         const int64_t width = count - base < period ? count - base : period;
         for (int64_t j = 0; j < width; j += VL) {
             const int n = norm_lanes(j, width);
             const vf d = norm_load(x + base + j, n) - norm_load(mean + j, n);
-            norm_store(y + base + j, v_fma(d, norm_load(scale + j, n), norm_load(bias + j, n)), n);
+            const vf value = v_fma(d, norm_load(scale + j, n), norm_load(bias + j, n));
+            norm_store(y + base + j, act_apply(value, activation, v_set1(slope)), n);
         }
     }
 }

@@ -70,7 +70,7 @@ static void opt_rmsprop(const fnn_optim *o, int64_t count, float *p, const float
     }
 }
 
-/* lr is already divided by the first moment's bias correction, root_correction is that of the second, square-rooted. */
+/* lr is already divided by the first moment's bias correction; root_scale divides by the second's square root. */
 static void opt_adam(const fnn_optim *o, int64_t count, float *p, const float *g, float *mean, float *square,
                      float *largest) {
     for (int64_t j = 0; j < count; j += VL) {
@@ -87,7 +87,7 @@ static void opt_adam(const fnn_optim *o, int64_t count, float *p, const float *g
             v = v_sel(v_ordered(before, before), v_max(before, v), before); /* NaN stays, whichever has it */
             opt_store(largest + j, v, n);
         }
-        const vf root = v_sqrt(v) / o->root_correction + o->eps;
+        const vf root = v_fma(v_sqrt(v), v_set1(o->root_scale), v_set1(o->eps));
         opt_store(p + j, v_fma(m / root, v_set1(-o->lr), value), n);
     }
 }

@@ -5,8 +5,8 @@
 #define FASTNN_KERNELS_PACK_H
 
 /* dst[p * width + i] = row[i][p] for i < count <= width, p < k; lanes past count hold anything. */
-static inline __attribute__((always_inline)) void pack_transpose(float *dst, const int width,
-                                                                 const float *const *row, int count, int64_t k) {
+static inline __attribute__((always_inline)) void pack_transpose(float *dst, const int width, const float *const *row,
+                                                                 int count, int64_t k) {
     for (int first = 0; first < count; first += VL) {
         const float *group[VL];
         for (int i = 0; i < VL; i++) group[i] = row[first + i < count ? first + i : count - 1];
@@ -25,8 +25,8 @@ static inline __attribute__((always_inline)) void pack_transpose(float *dst, con
 }
 
 /* dst[p * width + i] = src[p * ld + i] for i < count <= width, p < k. */
-static inline __attribute__((always_inline)) void pack_copy(float *dst, const int width, const float *src,
-                                                            int64_t ld, int count, int64_t k) {
+static inline __attribute__((always_inline)) void pack_copy(float *dst, const int width, const float *src, int64_t ld,
+                                                            int count, int64_t k) {
     for (int64_t p = 0; p < k; p++, src += ld, dst += width)
         for (int i = 0; i < count; i += VL) {
             if (count - i >= VL)
@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) void pack_columns_width(float *dst,
 }
 
 /* Columns of B: n of them into panels of GEMM_NR, the last as wide as it needs to be. */
-static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t column_stride, int64_t n, int64_t k) {
+static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t column_stride, int64_t n,
+                         int64_t k) {
     for (int64_t j = 0; j < n; j += GEMM_NR) {
         const int count = (int)(n - j < GEMM_NR ? n - j : GEMM_NR);
         const float *s = src + j * column_stride;

@@ -10,8 +10,6 @@
 #include "math.h"
 #include "types.h"
 
-typedef uint8_t pool_bytes __attribute__((vector_size(VL)));
-
 /* n lanes of x[at]; limit: elements that may be touched. */
 static inline vf pool_load(const float *x, int64_t at, int n, int64_t limit) {
     return n == VL || at + VL <= limit ? v_load(x + at) : v_load_n(x + at, n);
@@ -25,29 +23,24 @@ static inline void pool_store(float *y, int64_t at, vf value, int n, int64_t lim
 static inline vi pool_label(int64_t label) { return (vi){0} + (int32_t)label; }
 
 static inline void pool_store_index(const fnn_pool *p, void *index, int64_t at, vi value, int n, int64_t limit) {
-    const size_t lanes = n == VL || at + VL <= limit ? VL : (size_t)n;
+    uint8_t *bytes = (uint8_t *)index + at, few[VL];
     if (p->wide) {
         pool_store((float *)index, at, v_float(value), n, limit);
-    } else if (lanes == VL) {
-        const pool_bytes bytes = __builtin_convertvector(value, pool_bytes);
-        memcpy((uint8_t *)index + at, &bytes, VL);
+    } else if (n == VL || at + VL <= limit) {
+        v_store_bytes(bytes, value);
     } else {
-        const pool_bytes bytes = __builtin_convertvector(value, pool_bytes);
-        for (size_t i = 0; i < lanes; i++) ((uint8_t *)index)[at + (int64_t)i] = bytes[i];
+        v_store_bytes(few, value);
+        memcpy(bytes, few, (size_t)n);
     }
 }
 static inline vi pool_load_index(const fnn_pool *p, const void *index, int64_t at, int n, int64_t limit) {
+    const uint8_t *bytes = (const uint8_t *)index + at;
+    uint8_t few[VL] = {0};
     if (p->wide) return v_bits(pool_load((const float *)index, at, n, limit));
-    pool_bytes bytes = {0};
-    if (n == VL || at + VL <= limit)
-        memcpy(&bytes, (const uint8_t *)index + at, VL);
-    else
-        for (int i = 0; i < n; i++) bytes[i] = ((const uint8_t *)index)[at + i];
-    return __builtin_convertvector(bytes, vi);
+    if (n == VL || at + VL <= limit) return v_load_bytes(bytes);
+    memcpy(few, bytes, (size_t)n);
+    return v_load_bytes(few);
 }
-/* Whole numbers compared by their difference, which converts to 0 only if it is 0. */
-static inline vm pool_same(vi a, vi b) { return v_eq(v_from_int(a ^ b), v_zero()); }
-
 static inline int pool_lanes(int64_t c, int64_t c1) { return c1 - c < VL ? (int)(c1 - c) : VL; }
 
 /* How far stores of a row may overhang: not at all where another thread owns the neighbouring channels. */
@@ -87,13 +80,6 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     }
 }
 
-/* The label that a window gives to input position i, or -1 where dilation steps over it. */
-static inline int64_t pool_label_at(const fnn_pool_axis *axis, int64_t o, int64_t i) {
-    const fnn_window w = axis->window[o];
-    const int64_t taps = axis->step == 1 ? i - w.first : (i - w.first) / axis->step;
-    return taps * axis->step == i - w.first ? w.label + taps * axis->label_step : -1;
-}
-
 /* dy, index: the whole output image; dx: the row i of the input image. */
 static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
                              float *dx) {
@@ -104,13 +90,13 @@ static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);
             vf sum = v_zero();
-            for (int64_t oh = rows.lo; oh < rows.hi; oh++) {
-                const int64_t row_label = pool_label_at(&p->h, oh, i);
-                for (int64_t ow = cols.lo; row_label >= 0 && ow < cols.hi; ow++) {
-                    const int64_t col_label = pool_label_at(&p->w, ow, j), at = (oh * p->w.out + ow) * p->c + c;
-                    if (col_label < 0) continue;
-                    const vm won = pool_same(pool_load_index(p, index, at, n, dy_limit),
-                                             pool_label(row_label + col_label));
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                const fnn_hit row = p->h.hit[a];
+                for (int64_t b = cols.lo; b < cols.hi; b++) {
+                    const fnn_hit col = p->w.hit[b];
+                    const int64_t at = (row.window * p->w.out + col.window) * p->c + c;
+                    const vi place = pool_load_index(p, index, at, n, dy_limit);
+                    const vm won = v_same(place, pool_label(row.label + col.label));
                     sum += v_sel(won, pool_load(dy, at, n, dy_limit), v_zero());
                 }
             }
@@ -174,8 +160,9 @@ static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);
             vf sum = v_zero();
-            for (int64_t oh = rows.lo; oh < rows.hi; oh++) {
-                for (int64_t ow = cols.lo; ow < cols.hi; ow++) {
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                for (int64_t b = cols.lo; b < cols.hi; b++) {
+                    const int64_t oh = p->h.hit[a].window, ow = p->w.hit[b].window;
                     const vf divisor = v_set1(pool_divisor(p, p->h.window[oh], p->w.window[ow]));
                     sum += pool_load(dy, (oh * p->w.out + ow) * p->c + c, n, dy_limit) / divisor;
                 }
@@ -232,8 +219,9 @@ static void lp_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);
             vf sum = v_zero();
-            for (int64_t oh = rows.lo; oh < rows.hi; oh++) {
-                for (int64_t ow = cols.lo; ow < cols.hi; ow++) {
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                for (int64_t b = cols.lo; b < cols.hi; b++) {
+                    const int64_t oh = p->h.hit[a].window, ow = p->w.hit[b].window;
                     const int64_t at = (oh * p->w.out + ow) * p->c + c;
                     const vf value = pool_load(y, at, n, y_limit), d = pool_load(dy, at, n, y_limit);
                     const vf scale = v_set1(lp_scale(p, p->h.window[oh], p->w.window[ow]));

@@ -3,34 +3,29 @@
 #ifndef FASTNN_KERNELS_RANDOM_H
 #define FASTNN_KERNELS_RANDOM_H
 
+#include "math.h"
 #include "shuffle.h"
 
 typedef struct philox_key {
     uint32_t seed_lo, seed_hi, stream, counter;
 } philox_key;
 
-/* The 4 * VL words of the counters first .. first + VL - 1, in the order counter by counter. */
-static inline void philox_words(uint64_t first, philox_key key, uint32_t *words) {
-    int32_t lo[VL], hi[VL];
+/* Counters made at a time: two vectors of them, since the ten rounds of one are a chain of latencies. */
+#define PHILOX_SETS 2
+#define PHILOX_WORDS (4 * VL * PHILOX_SETS)
+
+static inline void philox_counters(uint64_t first, vi *lo, vi *hi) {
+    int32_t lo_lanes[VL], hi_lanes[VL];
     for (int i = 0; i < VL; i++) {
-        lo[i] = (int32_t)(uint32_t)(first + (uint64_t)i);
-        hi[i] = (int32_t)(uint32_t)((first + (uint64_t)i) >> 32);
+        lo_lanes[i] = (int32_t)(uint32_t)(first + (uint64_t)i);
+        hi_lanes[i] = (int32_t)(uint32_t)((first + (uint64_t)i) >> 32);
     }
-    vi c0, c1, c2 = (vi){0} + (int32_t)key.stream, c3 = (vi){0} + (int32_t)key.counter;
-    memcpy(&c0, lo, sizeof c0);
-    memcpy(&c1, hi, sizeof c1);
-    uint32_t k0 = key.seed_lo, k1 = key.seed_hi;
-    for (int round = 0; round < 10; round++) {
-        vi hi0, lo0, hi1, lo1;
-        v_mulwide(c0, 0xD2511F53u, &hi0, &lo0);
-        v_mulwide(c2, 0xCD9E8D57u, &hi1, &lo1);
-        c0 = hi1 ^ c1 ^ (int32_t)k0;
-        c1 = lo1;
-        c2 = hi0 ^ c3 ^ (int32_t)k1;
-        c3 = lo0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
+    memcpy(lo, lo_lanes, sizeof *lo);
+    memcpy(hi, hi_lanes, sizeof *hi);
+}
+
+/* Words of VL counters to memory, counter by counter. */
+static inline void philox_store(vi c0, vi c1, vi c2, vi c3, uint32_t *words) {
     const vf even_lo = v_zip_lo(v_float(c0), v_float(c2)), even_hi = v_zip_hi(v_float(c0), v_float(c2));
     const vf odd_lo = v_zip_lo(v_float(c1), v_float(c3)), odd_hi = v_zip_hi(v_float(c1), v_float(c3));
     const vf out[4] = {v_zip_lo(even_lo, odd_lo), v_zip_hi(even_lo, odd_lo), v_zip_lo(even_hi, odd_hi),
@@ -38,12 +33,38 @@ static inline void philox_words(uint64_t first, philox_key key, uint32_t *words)
     memcpy(words, out, sizeof out);
 }
 
+/* The PHILOX_WORDS words of the counters from first on, in order. */
+static inline void philox_words(uint64_t first, philox_key key, uint32_t *words) {
+    vi c0[PHILOX_SETS], c1[PHILOX_SETS], c2[PHILOX_SETS], c3[PHILOX_SETS];
+    for (int s = 0; s < PHILOX_SETS; s++) {
+        philox_counters(first + (uint64_t)(s * VL), &c0[s], &c1[s]);
+        c2[s] = (vi){0} + (int32_t)key.stream;
+        c3[s] = (vi){0} + (int32_t)key.counter;
+    }
+    uint32_t k0 = key.seed_lo, k1 = key.seed_hi;
+    for (int round = 0; round < 10; round++) {
+        for (int s = 0; s < PHILOX_SETS; s++) {
+            vi hi0, lo0, hi1, lo1;
+            v_mulwide(c0[s], 0xD2511F53u, &hi0, &lo0);
+            v_mulwide(c2[s], 0xCD9E8D57u, &hi1, &lo1);
+            c0[s] = hi1 ^ c1[s] ^ (int32_t)k0;
+            c1[s] = lo1;
+            c2[s] = hi0 ^ c3[s] ^ (int32_t)k1;
+            c3[s] = lo0;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int s = 0; s < PHILOX_SETS; s++) philox_store(c0[s], c1[s], c2[s], c3[s], words + 4 * VL * s);
+}
+
 /* factor[i] = scale where word `first + i` is at least threshold, else 0; a threshold of 2^32 drops everything. */
 static void dropout_factors(int64_t first, int64_t n, const uint64_t *rng, uint32_t stream, uint64_t threshold,
                             float scale, float *factor) {
     const philox_key key = {(uint32_t)rng[0], (uint32_t)(rng[0] >> 32), stream, (uint32_t)rng[1]};
     const uint32_t last_dropped = (uint32_t)(threshold - 1);
-    uint32_t words[4 * VL];
+    const vi limit = ((vi){0} + (int32_t)last_dropped) ^ SIGN_BIT;
+    uint32_t words[PHILOX_WORDS];
     if (threshold == 0 || threshold >> 32) {
         for (int64_t i = 0; i < n; i++) factor[i] = threshold == 0 ? scale : 0.0f;
         return;
@@ -51,7 +72,15 @@ static void dropout_factors(int64_t first, int64_t n, const uint64_t *rng, uint3
     for (int64_t i = 0; i < n;) {
         const int64_t counter = (first + i) / 4, skip = (first + i) % 4;
         philox_words((uint64_t)counter, key, words);
-        const int64_t count = n - i < 4 * VL - skip ? n - i : 4 * VL - skip;
+        if (skip == 0 && n - i >= PHILOX_WORDS) { /* unsigned order, by flipping the sign bits */
+            for (int k = 0; k < PHILOX_WORDS / VL; k++, i += VL) {
+                vi word;
+                memcpy(&word, words + k * VL, sizeof word);
+                v_store(factor + i, v_float(((word ^ SIGN_BIT) > limit) & v_bits(v_set1(scale))));
+            }
+            continue;
+        }
+        const int64_t count = n - i < PHILOX_WORDS - skip ? n - i : PHILOX_WORDS - skip;
         for (int64_t j = 0; j < count; j++) factor[i + j] = words[skip + j] > last_dropped ? scale : 0.0f;
         i += count;
     }

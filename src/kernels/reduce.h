@@ -15,67 +15,64 @@ static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_itself(vf x) { return x; }
 static inline vf v_square(vf x) { return x * x; }
 
+/* NaN in any lane makes the sum of x - x over the lanes that are not infinite NaN. */
 static inline float v_hmax_nan(vf x) {
-    float lanes[VL];
-    v_store(lanes, x);
-    for (int i = 1; i < VL; i++) lanes[0] = (float)wide_max(lanes[0], lanes[i]);
-    return lanes[0];
+    const vf finite = v_sel(v_eq(v_abs(x), v_set1(INFINITY)), v_zero(), x);
+    return v_sum(finite - finite) == 0.0f ? v_hmax(x) : NAN;
 }
 
 /* Four independent chains a block; the last vector of the row may be partial and is filled up with the neutral. */
-#define REDUCE_ROW(name, neutral, value, combine, across, wide)                                                   \
-    static double reduce_##name##_row(int64_t n, const float *x) {                                                \
-        double total = neutral;                                                                                   \
-        int64_t i = 0;                                                                                            \
-        while (n - i >= VL) {                                                                                     \
-            const int64_t end = n - i < REDUCE_BLOCK * VL ? i + (n - i) / VL * VL : i + REDUCE_BLOCK * VL;        \
-            vf s0 = v_set1((float)(neutral)), s1 = s0, s2 = s0, s3 = s0;                                          \
-            for (; i + 4 * VL <= end; i += 4 * VL) {                                                              \
-                s0 = combine(s0, value(v_load(x + i)));                                                           \
-                s1 = combine(s1, value(v_load(x + i + VL)));                                                      \
-                s2 = combine(s2, value(v_load(x + i + 2 * VL)));                                                  \
-                s3 = combine(s3, value(v_load(x + i + 3 * VL)));                                                  \
-            }                                                                                                     \
-            for (; i < end; i += VL) s0 = combine(s0, value(v_load(x + i)));                                      \
-            total = wide(total, across(combine(combine(s0, s1), combine(s2, s3))));                               \
-        }                                                                                                         \
-        if (i < n) {                                                                                              \
-            float lanes[VL];                                                                                      \
-            v_store(lanes, v_set1((float)(neutral)));                                                             \
-            v_store_n(lanes, value(v_load_n(x + i, (int)(n - i))), (int)(n - i));                                 \
-            total = wide(total, across(v_load(lanes)));                                                           \
-        }                                                                                                         \
-        return total;                                                                                             \
+#define REDUCE_ROW(name, neutral, value, combine, across, wide)                                                      \
+    static double reduce_##name##_row(int64_t n, const float *x) {                                                   \
+        double total = neutral;                                                                                      \
+        int64_t i = 0;                                                                                               \
+        while (n - i >= VL) {                                                                                        \
+            const int64_t end = n - i < REDUCE_BLOCK * VL ? i + (n - i) / VL * VL : i + REDUCE_BLOCK * VL;           \
+            vf s0 = v_set1((float)(neutral)), s1 = s0, s2 = s0, s3 = s0;                                             \
+            for (; i + 4 * VL <= end; i += 4 * VL) {                                                                 \
+                s0 = combine(s0, value(v_load(x + i)));                                                              \
+                s1 = combine(s1, value(v_load(x + i + VL)));                                                         \
+                s2 = combine(s2, value(v_load(x + i + 2 * VL)));                                                     \
+                s3 = combine(s3, value(v_load(x + i + 3 * VL)));                                                     \
+            }                                                                                                        \
+            for (; i < end; i += VL) s0 = combine(s0, value(v_load(x + i)));                                         \
+            total = wide(total, across(combine(combine(s0, s1), combine(s2, s3))));                                  \
+        }                                                                                                            \
+        if (i < n) {                                                                                                 \
+            const vf v = value(v_load_n(x + i, (int)(n - i)));                                                       \
+            total = wide(total, across(v_sel(v_head((int)(n - i)), v, v_set1((float)(neutral)))));                   \
+        }                                                                                                            \
+        return total;                                                                                                \
     }
 REDUCE_ROW(sum, 0.0, v_itself, v_add, v_sum, wide_add)
 REDUCE_ROW(squares, 0.0, v_square, v_add, v_sum, wide_add)
 REDUCE_ROW(max, -INFINITY, v_itself, v_max_nan, v_hmax_nan, wide_max)
 
 /* acc[j] = combine(acc[j], x[r][j] over rows r), for n columns. */
-#define REDUCE_COLS(name, neutral, combine, wide)                                                                 \
-    static inline void cols_##name(int64_t rows, int n_lanes, const float *x, int64_t x_row, double *acc) {       \
-        vf s0 = v_set1((float)(neutral)), s1 = s0, s2 = s0, s3 = s0;                                              \
-        int64_t r = 0;                                                                                            \
-        for (; r + 4 <= rows; r += 4) {                                                                           \
-            const float *p = x + r * x_row;                                                                       \
-            s0 = combine(s0, v_load_n(p, n_lanes));                                                               \
-            s1 = combine(s1, v_load_n(p + x_row, n_lanes));                                                       \
-            s2 = combine(s2, v_load_n(p + 2 * x_row, n_lanes));                                                   \
-            s3 = combine(s3, v_load_n(p + 3 * x_row, n_lanes));                                                   \
-        }                                                                                                         \
-        for (; r < rows; r++) s0 = combine(s0, v_load_n(x + r * x_row, n_lanes));                                 \
-        float lanes[VL];                                                                                          \
-        v_store(lanes, combine(combine(s0, s1), combine(s2, s3)));                                                \
-        for (int j = 0; j < n_lanes; j++) acc[j] = wide(acc[j], lanes[j]);                                        \
-    }                                                                                                             \
-    static void reduce_##name##_cols(int64_t rows, int64_t n, const float *x, int64_t x_row, double *acc) {       \
-        for (int64_t first = 0; first < rows; first += REDUCE_BLOCK) {                                            \
-            const int64_t count = rows - first < REDUCE_BLOCK ? rows - first : REDUCE_BLOCK;                      \
-            const float *p = x + first * x_row;                                                                   \
-            int64_t i = 0;                                                                                        \
-            for (; i + VL <= n; i += VL) cols_##name(count, VL, p + i, x_row, acc + i);                           \
-            if (i < n) cols_##name(count, (int)(n - i), p + i, x_row, acc + i);                                   \
-        }                                                                                                         \
+#define REDUCE_COLS(name, neutral, combine, wide)                                                                    \
+    static inline void cols_##name(int64_t rows, int n_lanes, const float *x, int64_t x_row, double *acc) {          \
+        vf s0 = v_set1((float)(neutral)), s1 = s0, s2 = s0, s3 = s0;                                                 \
+        int64_t r = 0;                                                                                               \
+        for (; r + 4 <= rows; r += 4) {                                                                              \
+            const float *p = x + r * x_row;                                                                          \
+            s0 = combine(s0, v_load_n(p, n_lanes));                                                                  \
+            s1 = combine(s1, v_load_n(p + x_row, n_lanes));                                                          \
+            s2 = combine(s2, v_load_n(p + 2 * x_row, n_lanes));                                                      \
+            s3 = combine(s3, v_load_n(p + 3 * x_row, n_lanes));                                                      \
+        }                                                                                                            \
+        for (; r < rows; r++) s0 = combine(s0, v_load_n(x + r * x_row, n_lanes));                                    \
+        float lanes[VL];                                                                                             \
+        v_store(lanes, combine(combine(s0, s1), combine(s2, s3)));                                                   \
+        for (int j = 0; j < n_lanes; j++) acc[j] = wide(acc[j], lanes[j]);                                           \
+    }                                                                                                                \
+    static void reduce_##name##_cols(int64_t rows, int64_t n, const float *x, int64_t x_row, double *acc) {          \
+        for (int64_t first = 0; first < rows; first += REDUCE_BLOCK) {                                               \
+            const int64_t count = rows - first < REDUCE_BLOCK ? rows - first : REDUCE_BLOCK;                         \
+            const float *p = x + first * x_row;                                                                      \
+            int64_t i = 0;                                                                                           \
+            for (; i + VL <= n; i += VL) cols_##name(count, VL, p + i, x_row, acc + i);                              \
+            if (i < n) cols_##name(count, (int)(n - i), p + i, x_row, acc + i);                                      \
+        }                                                                                                            \
     }
 REDUCE_COLS(sum, 0.0, v_add, wide_add)
 REDUCE_COLS(max, -INFINITY, v_max_nan, wide_max)

@@ -5,13 +5,22 @@
 
 #include "reduce.h"
 
-/* A partial vector whose missing lanes hold fill. */
-static inline vf v_load_filled(const float *p, int n, float fill) {
-    float lanes[VL];
-    if (n == VL) return v_load(p);
-    v_store(lanes, v_set1(fill));
-    v_store_n(lanes, v_load_n(p, n), n);
-    return v_load(lanes);
+/* A partial vector whose missing lanes are -inf. */
+static inline vf v_load_or_least(const float *p, int n) {
+    return v_sel(v_head(n), v_load_n(p, n), v_set1(-INFINITY));
+}
+
+/* NaN may get lost here: it comes back through the sum. */
+static inline float softmax_max(int64_t n, const float *x) {
+    vf max = v_set1(-INFINITY);
+    for (int64_t i = 0; i < n; i += VL) max = v_max(max, v_load_or_least(x + i, n - i < VL ? (int)(n - i) : VL));
+    return v_hmax(max);
+}
+
+/* One vector holds the whole row. */
+static inline vf softmax_short(int n, const float *x) {
+    const vf v = v_load_or_least(x, n), e = v_exp(v - v_hmax(v));
+    return e * (1.0f / v_sum(e));
 }
 
 /* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. */
@@ -22,7 +31,7 @@ static inline double softmax_exp_sum(int64_t n, const float *x, float max, float
         vf sum = v_zero();
         for (int64_t i = start; i < end; i += VL) {
             const int m = end - i < VL ? (int)(end - i) : VL;
-            const vf e = v_exp(v_load_filled(x + i, m, -INFINITY) - max);
+            const vf e = v_exp(v_load_or_least(x + i, m) - max);
             sum = sum + e;
             if (y) v_store_n(y + i, e, m);
         }
@@ -32,7 +41,11 @@ static inline double softmax_exp_sum(int64_t n, const float *x, float max, float
 }
 
 static void softmax_row(int64_t n, const float *x, float *y) {
-    const float max = (float)reduce_max_row(n, x);
+    if (n <= VL) {
+        v_store_n(y, softmax_short((int)n, x), (int)n);
+        return;
+    }
+    const float max = softmax_max(n, x);
     const float scale = (float)(1.0 / softmax_exp_sum(n, x, max, y));
     for (int64_t i = 0; i < n; i += VL) {
         const int m = n - i < VL ? (int)(n - i) : VL;
@@ -41,7 +54,7 @@ static void softmax_row(int64_t n, const float *x, float *y) {
 }
 
 static void log_softmax_row(int64_t n, const float *x, float *y) {
-    const float max = (float)reduce_max_row(n, x);
+    const float max = softmax_max(n, x);
     const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL));
     for (int64_t i = 0; i < n; i += VL) {
         const int m = n - i < VL ? (int)(n - i) : VL;
@@ -78,23 +91,23 @@ static void log_softmax_bwd_row(int64_t n, const float *dy, const float *y, floa
 
 /* ---- columns: n rows `stride` apart; one strip of m <= VL columns at a time ---- */
 
-/* The sum over the rows of value, which may use the row's offset o: blocks of rows in float, added pairwise enough for
- * any axis that is not the contiguous one. */
-#define STRIP_SUM(sum, value)                                                                                     \
-    vf sum = v_zero();                                                                                            \
-    for (int64_t first = 0; first < n; first += REDUCE_BLOCK) {                                                   \
-        const int64_t end = n - first < REDUCE_BLOCK ? n : first + REDUCE_BLOCK;                                  \
-        vf part = v_zero();                                                                                       \
-        for (int64_t r = first; r < end; r++) {                                                                   \
-            const int64_t o = r * stride + i;                                                                     \
-            part = part + (value);                                                                                \
-        }                                                                                                         \
-        sum = sum + part;                                                                                         \
+/* The sum over the rows of value, which may use the row's offset o, in blocks: the error of the sum of the blocks'
+ * sums stays far below that of one running sum. */
+#define STRIP_SUM(sum, value)                                                                                        \
+    vf sum = v_zero();                                                                                               \
+    for (int64_t first = 0; first < n; first += REDUCE_BLOCK) {                                                      \
+        const int64_t end = n - first < REDUCE_BLOCK ? n : first + REDUCE_BLOCK;                                     \
+        vf part = v_zero();                                                                                          \
+        for (int64_t r = first; r < end; r++) {                                                                      \
+            const int64_t o = r * stride + i;                                                                        \
+            part = part + (value);                                                                                   \
+        }                                                                                                            \
+        sum = sum + part;                                                                                            \
     }
-#define STRIP_STORE(out, value)                                                                                   \
-    for (int64_t r = 0; r < n; r++) {                                                                             \
-        const int64_t o = r * stride + i;                                                                         \
-        v_store_n((out) + o, value, m);                                                                           \
+#define STRIP_STORE(out, value)                                                                                      \
+    for (int64_t r = 0; r < n; r++) {                                                                                \
+        const int64_t o = r * stride + i;                                                                            \
+        v_store_n((out) + o, value, m);                                                                              \
     }
 
 static inline vf strip_max(int64_t n, int64_t stride, const float *x, int m) {

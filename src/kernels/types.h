@@ -90,7 +90,12 @@ typedef struct fnn_window {
     int64_t first, count, label, size;
 } fnn_window;
 
-/* The windows [lo, hi) that can hold one input position. */
+/* A window that holds an input position, and the label that it gives to it. */
+typedef struct fnn_hit {
+    int64_t window, label;
+} fnn_hit;
+
+/* The hits [lo, hi) of one input position, windows ascending. */
 typedef struct fnn_cover {
     int64_t lo, hi;
 } fnn_cover;
@@ -101,6 +106,7 @@ typedef struct fnn_pool_axis {
     int64_t label_step; /* between the labels of neighbouring taps */
     const fnn_window *window; /* [out] */
     const fnn_cover *cover;   /* [in] */
+    const fnn_hit *hit;
 } fnn_pool_axis;
 
 typedef struct fnn_pool {
@@ -151,8 +157,8 @@ typedef struct fnn_class_shares {
  * a running average (1 - dampening, 1 - alpha, 1 - beta1), fresh2 that of its square in Adam's second. */
 typedef struct fnn_optim {
     float lr, weight_decay, momentum, eps, alpha, beta2, fresh, fresh2;
-    float shrink;          /* factor on the parameter before the step: decoupled weight decay */
-    float root_correction; /* square root of the second moment's bias correction */
+    float shrink;     /* factor on the parameter before the step: decoupled weight decay */
+    float root_scale; /* 1 / square root of the second moment's bias correction */
     int maximize, nesterov, first;
 } fnn_optim;
 

@@ -26,8 +26,8 @@ static fnn_status amax_bwd_init(fnn_op *op) {
     return FNN_OK;
 }
 
-static void spread_columns(const fnn_op *op, const float *dy, const float *x, const float *y, float *dx, int64_t width,
-                           tile_scratch *s) {
+static void spread_columns(const fnn_op *op, const float *dy, const float *x, const float *y, float *dx,
+                           int64_t width, tile_scratch *s) {
     const fnn_reduce_plan *plan = op->plan;
     for (int64_t c = 0; c < width; c++) {
         s->y[c] = y[c * plan->y_step];

@@ -11,7 +11,7 @@
 #define NORM_FIELDS(I, D, A, T) I(T, rows) I(T, c)
 FNN_PROBLEM(norm_problem, NORM_FIELDS)
 
-#define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps)
+#define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, activation) D(T, slope)
 FNN_PROBLEM(apply_problem, APPLY_FIELDS)
 
 #define BWD_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, training)
@@ -144,7 +144,8 @@ static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const f
     for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
     for (int64_t block = lo; block < hi; block++) {
         rows_of_block(block, c, q->rows, &row, &rows);
-        op->k->norm_apply(x + row * c, rows * c, period, mean, scale, shift, (float *)buf[5] + row * c);
+        op->k->norm_apply(x + row * c, rows * c, period, mean, scale, shift, (int)q->activation, (float)q->slope,
+                          (float *)buf[5] + row * c);
     }
 }
 

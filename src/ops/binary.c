@@ -1,4 +1,4 @@
-/* Operations of two broadcast operands: add, sub, mul, div, maximum, minimum, prelu, and the backward of the extrema. */
+/* Operations of two broadcast operands: arithmetic, maximum, minimum, prelu, and the backward of the extrema. */
 #include <stdlib.h>
 
 #include "../kernels/table.h"
@@ -6,7 +6,8 @@
 
 /* shape: the output's extents in its memory order, slowest first; strides of a and b along them in elements, 0 where
  * the operand is broadcast. The output (and dy) is dense. */
-#define BINARY_FIELDS(I, D, A, T) I(T, ndim) A(T, shape, FNN_MAX_NDIM) A(T, a_strides, FNN_MAX_NDIM) A(T, b_strides, FNN_MAX_NDIM)
+#define BINARY_FIELDS(I, D, A, T)                                                                                    \
+    I(T, ndim) A(T, shape, FNN_MAX_NDIM) A(T, a_strides, FNN_MAX_NDIM) A(T, b_strides, FNN_MAX_NDIM)
 FNN_PROBLEM(binary_problem, BINARY_FIELDS)
 
 #define EXTREMUM_FIELDS(I, D, A, T) BINARY_FIELDS(I, D, A, T) I(T, which) I(T, largest)
@@ -21,14 +22,21 @@ static fnn_status plan_nest(fnn_op *op, int64_t ndim, const int64_t *shape, cons
     op->units = fnn_spans(nest->size);
     op->flops = cost * (double)nest->size;
     op->bytes = 4.0 * operands * (double)nest->size;
-    op->algorithm = nest->ndim == 1 && nest->stride[0][0] == 1 && nest->stride[1][0] == 1 ? "elementwise" : "broadcast";
+    op->algorithm = nest->ndim == 1 && nest->stride[0][0] == 1 && nest->stride[1][0] == 1 ? "elementwise"
+                                                                                          : "broadcast";
     return FNN_OK;
 }
 
 static fnn_binary_rows rows_of(const fnn_chunk *chunk, const float *a, const float *b, float *y) {
     const fnn_binary_rows rows = {
-        .rows = chunk->rows,   .n = chunk->n,         .a = a + chunk->offset[0], .b = b + chunk->offset[1],
-        .a_row = chunk->row[0], .a_col = chunk->col[0], .b_row = chunk->row[1],    .b_col = chunk->col[1],
+        .rows = chunk->rows,
+        .n = chunk->n,
+        .a = a + chunk->offset[0],
+        .b = b + chunk->offset[1],
+        .a_row = chunk->row[0],
+        .a_col = chunk->col[0],
+        .b_row = chunk->row[1],
+        .b_col = chunk->col[1],
         .y = y + chunk->at,
     };
     return rows;
@@ -47,15 +55,15 @@ static void binary_run(const fnn_op *op, void *const *buf, const fnn_team *team,
     }
 }
 
-#define FNN_BINARY(name, cost)                                                                                    \
-    static fnn_status name##_op_init(fnn_op *op) {                                                                \
-        const binary_problem *p = op->problem;                                                                    \
-        return plan_nest(op, p->ndim, p->shape, p->a_strides, p->b_strides, cost, 3);                             \
-    }                                                                                                             \
-    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {          \
-        (void)scratch;                                                                                            \
-        binary_run(op, buf, team, op->k->binary_##name);                                                          \
-    }                                                                                                             \
+#define FNN_BINARY(name, cost)                                                                                       \
+    static fnn_status name##_op_init(fnn_op *op) {                                                                   \
+        const binary_problem *p = op->problem;                                                                       \
+        return plan_nest(op, p->ndim, p->shape, p->a_strides, p->b_strides, cost, 3);                                \
+    }                                                                                                                \
+    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
+        (void)scratch;                                                                                               \
+        binary_run(op, buf, team, op->k->binary_##name);                                                             \
+    }                                                                                                                \
     FNN_OP_CLASS(name, binary_problem, "a b y", name##_op_init, name##_op_run);
 #include "../kernels/eltwise.inc"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "conv2d_depthwise.h"
+#include "conv2d_scatter.h"
 
 typedef struct conv2d_phase {
     gemm_plan gemm;
@@ -21,8 +22,8 @@ typedef struct bwd_data_plan {
 } bwd_data_plan;
 
 /* The taps along one side that input coordinates congruent to r modulo stride use; where[t] is the offset in dy. */
-static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
-                          int64_t *tap, int64_t *where) {
+static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, int64_t *tap,
+                          int64_t *where) {
     int64_t count = 0;
     for (int64_t k = 0; k < kernel; k++) {
         const int64_t at = r + padding - k * dilation;
@@ -33,8 +34,8 @@ static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t pad
 }
 
 /* Fills one phase; returns how many taps it has. taps: its place in the tables. scratch: 2 (kh + kw) integers. */
-static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv2d_geometry *g, int64_t rh, int64_t rw,
-                          int64_t taps, int64_t *work) {
+static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv2d_geometry *g, int64_t rh,
+                          int64_t rw, int64_t taps, int64_t *work) {
     int64_t *kh = work, *oh = kh + g->kh, *kw = oh + g->kh, *ow = kw + g->kw;
     const int64_t n_h = phase_taps(rh, g->kh, g->stride[0], g->padding[0], g->dilation[0], kh, oh);
     const int64_t n_w = phase_taps(rw, g->kw, g->stride[1], g->padding[2], g->dilation[1], kw, ow);
@@ -44,13 +45,24 @@ static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv
             plan->tap[t] = (int32_t)(kh[i] * g->kw + kw[j]);
         }
     const int64_t ocg = g->oc / g->groups, sh = g->stride[0], sw = g->stride[1];
-    const int64_t grid_h = g->ih > rh ? (g->ih - rh + sh - 1) / sh : 0, grid_w = g->iw > rw ? (g->iw - rw + sw - 1) / sw : 0;
+    const int64_t grid_h = g->ih > rh ? (g->ih - rh + sh - 1) / sh : 0,
+                  grid_w = g->iw > rw ? (g->iw - rw + sw - 1) / sw : 0;
     f->tap = plan->tap + taps;
     f->first = (rh * g->iw + rw) * g->ic;
     f->rows = (gemm_rows){grid_h, grid_w, g->ih * g->iw * g->ic, sh * g->iw * g->ic, sw * g->ic};
-    f->gather = (fnn_gather){.src_h = g->oh, .src_w = g->ow, .pixel = g->oc, .grid_h = grid_h, .grid_w = grid_w,
-                             .step_h = 1, .step_w = 1, .n_taps = n_h * n_w, .span = 1, .channels = ocg, .run = gemm_max(1, ocg),
-                             .tap_h = plan->tap_h + taps, .tap_w = plan->tap_w + taps};
+    f->gather = (fnn_gather){.src_h = g->oh,
+                             .src_w = g->ow,
+                             .pixel = g->oc,
+                             .grid_h = grid_h,
+                             .grid_w = grid_w,
+                             .step_h = 1,
+                             .step_w = 1,
+                             .n_taps = n_h * n_w,
+                             .span = 1,
+                             .channels = ocg,
+                             .run = gemm_max(1, ocg),
+                             .tap_h = plan->tap_h + taps,
+                             .tap_w = plan->tap_w + taps};
     return n_h * n_w;
 }
 
@@ -83,6 +95,7 @@ static fnn_status bwd_data_init(fnn_op *op) {
     const fnn_status status = fnn_conv2d_check(op, g);
     if (status != FNN_OK) return status;
     if (conv2d_is_depthwise(g)) return fnn_depthwise_bwd_data_init(op, g);
+    if (fnn_scatter_applies(op->k, g)) return fnn_scatter_init(op, g);
     bwd_data_plan *plan = op->plan = plan_phases(op, g);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     op->units = 0;
@@ -101,18 +114,32 @@ static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw;
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[0], .batch_stride = ocg, .gather = &f->gather};
     if (conv2d_is_pointwise(g)) a.pack = fnn_gemm_pack_strided_a, a.stride = g->oc, a.k_stride = 1;
-    gemm_source b = {.pack = fnn_gemm_pack_weights_b, .data = buf[1], .batch_stride = ocg * icg * taps,
-                     .stride = taps, .k_stride = icg * taps, .tap = f->tap, .n_taps = f->gather.n_taps,
+    gemm_source b = {.pack = fnn_gemm_pack_weights_b,
+                     .data = buf[1],
+                     .batch_stride = ocg * icg * taps,
+                     .stride = taps,
+                     .k_stride = icg * taps,
+                     .tap = f->tap,
+                     .n_taps = f->gather.n_taps,
                      .channels = ocg};
     if (taps == 1) b.pack = fnn_gemm_pack_strided_b;
-    return (gemm_call){.plan = &f->gemm, .kernels = op->k, .a = a, .b = b, .c = (float *)buf[2] + f->first,
-                       .c_batch = icg, .rows = f->rows};
+    return (gemm_call){.plan = &f->gemm,
+                       .kernels = op->k,
+                       .a = a,
+                       .b = b,
+                       .c = (float *)buf[2] + f->first,
+                       .c_batch = icg,
+                       .rows = f->rows};
 }
 
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const conv2d_geometry *g = op->problem;
     if (conv2d_is_depthwise(g)) {
         fnn_depthwise_bwd_data_run(op, buf[0], buf[1], buf[2], scratch, team);
+        return;
+    }
+    if (fnn_scatter_applies(op->k, g)) {
+        fnn_scatter_run(op, buf[0], buf[1], buf[2], scratch, team);
         return;
     }
     const bwd_data_plan *plan = op->plan;

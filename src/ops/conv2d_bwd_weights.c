@@ -21,7 +21,8 @@ static fnn_status bwd_weights_init(fnn_op *op) {
     bwd_weights_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(2 * taps) * sizeof(int32_t));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
     plan->gather = fnn_conv2d_gather(g, 1, plan->taps, plan->taps + taps);
-    fnn_gemm_plan_init(&plan->gemm, op->k, GEMM_REDUCTION, g->groups, g->oc / g->groups, filter, g->n * g->oh * g->ow);
+    fnn_gemm_plan_init(&plan->gemm, op->k, GEMM_REDUCTION, g->groups, g->oc / g->groups, filter,
+                       g->n * g->oh * g->ow);
     plan->direct = taps == 1 && plan->gemm.chunks == 1;
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = (size_t)(plan->direct ? 0 : plan->gemm.chunks * g->oc * filter) * sizeof(float);
@@ -38,13 +39,18 @@ static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, c
     }
     const bwd_weights_plan *plan = op->plan;
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw, filter = taps * icg;
-    const gemm_source a = {.pack = fnn_gemm_pack_strided_a, .data = buf[0], .batch_stride = ocg, .stride = 1,
-                           .k_stride = g->oc};
+    const gemm_source a = {
+        .pack = fnn_gemm_pack_strided_a, .data = buf[0], .batch_stride = ocg, .stride = 1, .k_stride = g->oc};
     gemm_source b = {.pack = fnn_gemm_pack_gather_b, .data = buf[1], .batch_stride = icg, .gather = &plan->gather};
     if (conv2d_is_pointwise(g)) b.pack = fnn_gemm_pack_strided_b, b.stride = 1, b.k_stride = g->ic;
-    const gemm_call call = {.plan = &plan->gemm, .kernels = op->k, .a = a, .b = b,
-                            .c = plan->direct ? buf[2] : scratch, .c_batch = ocg * filter,
-                            .rows = gemm_plain_rows(filter), .partials = scratch};
+    const gemm_call call = {.plan = &plan->gemm,
+                            .kernels = op->k,
+                            .a = a,
+                            .b = b,
+                            .c = plan->direct ? buf[2] : scratch,
+                            .c_batch = ocg * filter,
+                            .rows = gemm_plain_rows(filter),
+                            .partials = scratch};
     fnn_gemm_run(op, &call, scratch, team);
     if (plan->direct) return;
     fnn_team_wait(team);

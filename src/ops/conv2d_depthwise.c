@@ -47,8 +47,8 @@ static fnn_status plan_lines(fnn_op *op, const conv2d_geometry *g, int backward)
     depthwise_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(rows + columns) * sizeof(fnn_walk));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld walks", (long long)(rows + columns));
     *plan = (depthwise_plan){.g = *g, .rows = plan->walks, .columns = plan->walks + rows};
-    fnn_walk (*const walk)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) =
-        backward ? backward_walk : forward_walk;
+    fnn_walk (*const walk)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t) = backward ? backward_walk
+                                                                                            : forward_walk;
     for (int64_t i = 0; i < rows; i++)
         plan->rows[i] = walk(i, g->kh, backward ? g->oh : g->ih, g->stride[0], g->padding[0], g->dilation[0]);
     for (int64_t i = 0; i < columns; i++)
@@ -85,13 +85,20 @@ static void run_lines(const fnn_op *op, const fnn_depthwise *d, int64_t rows, in
                               residual ? residual + u * line : NULL, dst + u * line);
 }
 
-void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w, const depthwise_epilogue *e, float *y,
-                               void *scratch, const fnn_team *team) {
+void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w, const depthwise_epilogue *e,
+                               float *y, void *scratch, const fnn_team *team) {
     const depthwise_plan *plan = op->plan;
     const conv2d_geometry *g = &plan->g;
-    const fnn_depthwise d = {.channels = g->oc, .multiplier = g->oc / g->ic, .dst_w = g->ow, .src_w = g->iw,
-                             .src_channels = g->ic, .kw = g->kw, .columns = plan->columns, .bias = e->bias,
-                             .activation = e->activation, .slope = e->slope};
+    const fnn_depthwise d = {.channels = g->oc,
+                             .multiplier = g->oc / g->ic,
+                             .dst_w = g->ow,
+                             .src_w = g->iw,
+                             .src_channels = g->ic,
+                             .kw = g->kw,
+                             .columns = plan->columns,
+                             .bias = e->bias,
+                             .activation = e->activation,
+                             .slope = e->slope};
     pack_weights(g, 0, w, scratch, team);
     run_lines(op, &d, g->oh, g->ih, x, scratch, e->residual, y, team);
 }
@@ -100,8 +107,14 @@ void fnn_depthwise_bwd_data_run(const fnn_op *op, const float *dy, const float *
                                 const fnn_team *team) {
     const depthwise_plan *plan = op->plan;
     const conv2d_geometry *g = &plan->g;
-    const fnn_depthwise d = {.channels = g->ic, .multiplier = g->oc / g->ic, .dst_w = g->iw, .src_w = g->ow,
-                             .src_channels = g->oc, .kw = g->kw, .backward = 1, .columns = plan->columns};
+    const fnn_depthwise d = {.channels = g->ic,
+                             .multiplier = g->oc / g->ic,
+                             .dst_w = g->iw,
+                             .src_w = g->ow,
+                             .src_channels = g->oc,
+                             .kw = g->kw,
+                             .backward = 1,
+                             .columns = plan->columns};
     pack_weights(g, 1, w, scratch, team);
     run_lines(op, &d, g->ih, g->oh, dy, scratch, NULL, dx, team);
 }
@@ -123,9 +136,15 @@ fnn_status fnn_depthwise_bwd_weights_init(fnn_op *op, const conv2d_geometry *g) 
 static void chunk_gradient(const fnn_op *op, const float *dy, const float *x, int64_t chunk, float *part) {
     const depthwise_plan *plan = op->plan;
     const conv2d_geometry *g = &plan->g;
-    const fnn_depthwise_line d = {.channels = g->oc, .multiplier = g->oc / g->ic, .src_w = g->iw,
-                                  .src_channels = g->ic, .dst_w = g->ow, .kw = g->kw, .stride_w = g->stride[1],
-                                  .pad_left = g->padding[2], .dilation_w = g->dilation[1]};
+    const fnn_depthwise_line d = {.channels = g->oc,
+                                  .multiplier = g->oc / g->ic,
+                                  .src_w = g->iw,
+                                  .src_channels = g->ic,
+                                  .dst_w = g->ow,
+                                  .kw = g->kw,
+                                  .stride_w = g->stride[1],
+                                  .pad_left = g->padding[2],
+                                  .dilation_w = g->dilation[1]};
     const int64_t end = gemm_min(g->n * g->oh, (chunk + 1) * plan->lines_per_chunk);
     memset(part, 0, (size_t)(g->kh * g->kw * g->oc) * sizeof(float));
     for (int64_t u = chunk * plan->lines_per_chunk; u < end; u++)

@@ -11,8 +11,8 @@ typedef struct depthwise_epilogue {
 } depthwise_epilogue;
 
 fnn_status fnn_depthwise_forward_init(fnn_op *op, const conv2d_geometry *g);
-void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w, const depthwise_epilogue *e, float *y,
-                               void *scratch, const fnn_team *team);
+void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w, const depthwise_epilogue *e,
+                               float *y, void *scratch, const fnn_team *team);
 
 fnn_status fnn_depthwise_bwd_data_init(fnn_op *op, const conv2d_geometry *g);
 void fnn_depthwise_bwd_data_run(const fnn_op *op, const float *dy, const float *w, float *dx, void *scratch,

@@ -25,8 +25,8 @@ fnn_status fnn_conv2d_check(fnn_op *op, const conv2d_geometry *g) {
     if (g->n < 0 || g->ic < 0 || g->oc < 0 || g->groups < 1 || g->ic % g->groups || g->oc % g->groups)
         return fnn_fail(op, FNN_INVALID, "expected channels divisible by groups, got ic %lld, oc %lld, groups %lld",
                         (ll)g->ic, (ll)g->oc, (ll)g->groups);
-    fnn_status status =
-        check_side(op, 'h', g->ih, g->oh, g->kh, g->stride[0], g->padding[0], g->padding[1], g->dilation[0]);
+    fnn_status status = check_side(op, 'h', g->ih, g->oh, g->kh, g->stride[0], g->padding[0], g->padding[1],
+                                   g->dilation[0]);
     if (status == FNN_OK)
         status = check_side(op, 'w', g->iw, g->ow, g->kw, g->stride[1], g->padding[2], g->padding[3], g->dilation[1]);
     const double pixels = (double)g->n * (double)g->oh * (double)g->ow;
@@ -47,7 +47,17 @@ fnn_gather fnn_conv2d_gather(const conv2d_geometry *g, int may_span, int32_t *ta
             tap_h[t] = (int32_t)(kh * g->dilation[0] - g->padding[0]);
             tap_w[t] = (int32_t)(kw * g->dilation[1] - g->padding[2]);
         }
-    return (fnn_gather){.src_h = g->ih, .src_w = g->iw, .pixel = g->ic, .grid_h = g->oh, .grid_w = g->ow,
-                        .step_h = g->stride[0], .step_w = g->stride[1], .n_taps = t, .span = span,
-                        .channels = channels, .run = gemm_max(1, span * channels), .tap_h = tap_h, .tap_w = tap_w};
+    return (fnn_gather){.src_h = g->ih,
+                        .src_w = g->iw,
+                        .pixel = g->ic,
+                        .grid_h = g->oh,
+                        .grid_w = g->ow,
+                        .step_h = g->stride[0],
+                        .step_w = g->stride[1],
+                        .n_taps = t,
+                        .span = span,
+                        .channels = channels,
+                        .run = gemm_max(1, span * channels),
+                        .tap_h = tap_h,
+                        .tap_w = tap_w};
 }

@@ -6,16 +6,18 @@
 
 /* Extents in the memory order of y; offsets and strides in elements of itemsize bytes (1, 4 or 8). Elements of y that
  * no index reaches are left as they are. */
-#define COPY_FIELDS(I, D, A, T)                                                                                   \
-    I(T, itemsize) I(T, ndim) A(T, shape, FNN_MAX_NDIM) I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM)              \
-    I(T, y_offset) A(T, y_strides, FNN_MAX_NDIM)
+#define COPY_FIELDS(I, D, A, T)                                                                                      \
+    I(T, itemsize)                                                                                                   \
+    I(T, ndim) A(T, shape, FNN_MAX_NDIM) I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM) I(T, y_offset)                 \
+        A(T, y_strides, FNN_MAX_NDIM)
 FNN_PROBLEM(copy_problem, COPY_FIELDS)
 
 #define FILL_FIELDS(I, D, A, T) I(T, n) D(T, value)
 FNN_PROBLEM(fill_problem, FILL_FIELDS)
 
 /* dtype: of x, an fnn_dtype; shape in the memory order of y, which is dense. */
-#define CONVERT_FIELDS(I, D, A, T) I(T, dtype) I(T, ndim) A(T, shape, FNN_MAX_NDIM) A(T, x_strides, FNN_MAX_NDIM) A(T, y_strides, FNN_MAX_NDIM)
+#define CONVERT_FIELDS(I, D, A, T)                                                                                   \
+    I(T, dtype) I(T, ndim) A(T, shape, FNN_MAX_NDIM) A(T, x_strides, FNN_MAX_NDIM) A(T, y_strides, FNN_MAX_NDIM)
 FNN_PROBLEM(convert_problem, CONVERT_FIELDS)
 
 #define TILE 4096 /* elements of one unit of a transposition */
@@ -89,8 +91,12 @@ static void transpose_unit(const fnn_op *op, int64_t unit, const float *x, float
 }
 
 static fnn_copy_2d chunk_2d(const fnn_chunk *chunk) {
-    const fnn_copy_2d c = {.rows = chunk->rows,     .n = chunk->n,          .x_row = chunk->row[0],
-                           .x_col = chunk->col[0], .y_row = chunk->row[1], .y_col = chunk->col[1]};
+    const fnn_copy_2d c = {.rows = chunk->rows,
+                           .n = chunk->n,
+                           .x_row = chunk->row[0],
+                           .x_col = chunk->col[0],
+                           .y_row = chunk->row[1],
+                           .y_col = chunk->col[1]};
     return c;
 }
 
@@ -136,7 +142,8 @@ static void fill_run(const fnn_op *op, void *const *buf, void *scratch, const fn
 
 FNN_OP_CLASS(fill, fill_problem, "y", fill_init, fill_run);
 
-static const int64_t itemsizes[] = {[FNN_FLOAT32] = 4, [FNN_UINT8] = 1, [FNN_INT32] = 4, [FNN_INT64] = 8, [FNN_UINT64] = 8};
+static const int64_t itemsizes[] = {
+    [FNN_FLOAT32] = 4, [FNN_UINT8] = 1, [FNN_INT32] = 4, [FNN_INT64] = 8, [FNN_UINT64] = 8};
 
 static fnn_status convert_init(fnn_op *op) {
     const convert_problem *p = op->problem;

@@ -25,7 +25,8 @@ static fnn_status dropout_init(fnn_op *op) {
     const double size = (double)p->outer * (double)p->rows * (double)p->width * (double)p->run;
     op->units = p->run == 1 ? p->outer * width_blocks(p) : p->outer * p->width * run_pieces(p);
     if (p->run != 1 && p->rows != 1)
-        return fnn_fail(op, FNN_UNSUPPORTED, "dropout: expected one row or a run of one, got %lld rows of runs of %lld",
+        return fnn_fail(op, FNN_UNSUPPORTED,
+                        "dropout: expected one row or a run of one, got %lld rows of runs of %lld",
                         (long long)p->rows, (long long)p->run);
     op->scratch_thread = BLOCK * sizeof(float);
     op->flops = 16 * size;

@@ -9,7 +9,8 @@ FNN_PROBLEM(eltwise_problem, ELTWISE_FIELDS)
 static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
     const eltwise_problem *p = op->problem;
     if (p->n < 0)
-        return fnn_fail(op, FNN_INVALID, "%s: expected at least 0 elements, got %lld", op->cls->name, (long long)p->n);
+        return fnn_fail(op, FNN_INVALID, "%s: expected at least 0 elements, got %lld", op->cls->name,
+                        (long long)p->n);
     op->units = fnn_spans(p->n);
     op->flops = cost * (double)p->n;
     op->bytes = 4.0 * (reads + 1) * (double)p->n;
@@ -17,30 +18,30 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
     return FNN_OK;
 }
 
-#define FNN_UNARY(name, cost)                                                                                     \
-    static fnn_status name##_op_init(fnn_op *op) { return eltwise_init(op, cost, 1); }                            \
-    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {          \
-        const eltwise_problem *p = op->problem;                                                                   \
-        const float *x = buf[0];                                                                                  \
-        float *y = buf[1];                                                                                        \
-        int64_t lo, hi;                                                                                           \
-        (void)scratch;                                                                                            \
-        fnn_share_spans(p->n, team, &lo, &hi);                                                                    \
-        if (lo < hi) op->k->elt_##name(hi - lo, x + lo, y + lo, p->a, p->b);                                      \
-    }                                                                                                             \
+#define FNN_UNARY(name, cost)                                                                                        \
+    static fnn_status name##_op_init(fnn_op *op) { return eltwise_init(op, cost, 1); }                               \
+    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
+        const eltwise_problem *p = op->problem;                                                                      \
+        const float *x = buf[0];                                                                                     \
+        float *y = buf[1];                                                                                           \
+        int64_t lo, hi;                                                                                              \
+        (void)scratch;                                                                                               \
+        fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
+        if (lo < hi) op->k->elt_##name(hi - lo, x + lo, y + lo, p->a, p->b);                                         \
+    }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "x y", name##_op_init, name##_op_run);
 
-#define FNN_UNARY_BWD(name, cost)                                                                                 \
-    static fnn_status name##_op_init(fnn_op *op) { return eltwise_init(op, cost, 2); }                            \
-    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {          \
-        const eltwise_problem *p = op->problem;                                                                   \
-        const float *dy = buf[0], *x = buf[1];                                                                    \
-        float *dx = buf[2];                                                                                       \
-        int64_t lo, hi;                                                                                           \
-        (void)scratch;                                                                                            \
-        fnn_share_spans(p->n, team, &lo, &hi);                                                                    \
-        if (lo < hi) op->k->elt_##name(hi - lo, dy + lo, x + lo, dx + lo, p->a, p->b);                            \
-    }                                                                                                             \
+#define FNN_UNARY_BWD(name, cost)                                                                                    \
+    static fnn_status name##_op_init(fnn_op *op) { return eltwise_init(op, cost, 2); }                               \
+    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
+        const eltwise_problem *p = op->problem;                                                                      \
+        const float *dy = buf[0], *x = buf[1];                                                                       \
+        float *dx = buf[2];                                                                                          \
+        int64_t lo, hi;                                                                                              \
+        (void)scratch;                                                                                               \
+        fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
+        if (lo < hi) op->k->elt_##name(hi - lo, dy + lo, x + lo, dx + lo, p->a, p->b);                               \
+    }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "dy x dx", name##_op_init, name##_op_run);
 
 #define FNN_UNARY_OWN(name, cost) FNN_UNARY(name, cost)

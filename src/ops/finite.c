@@ -1,4 +1,4 @@
-/* What a training step asks of all gradients: whether a value is finite, and the coefficient that clips their norm. */
+/* What a training step asks of its values: whether they are finite, and the coefficient that clips their norm. */
 #include <math.h>
 
 #include "../kernels/table.h"

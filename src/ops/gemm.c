@@ -12,7 +12,8 @@
 /* Plans one product for op: units, scratch and FLOPs follow from it. */
 static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, int64_t k, gemm_mode mode) {
     if (batch < 0 || m < 0 || n < 0 || k < 0)
-        return fnn_fail(op, FNN_INVALID, "expected sizes of at least 0, got batch %lld of (%lld, %lld) by (%lld, %lld)",
+        return fnn_fail(op, FNN_INVALID,
+                        "expected sizes of at least 0, got batch %lld of (%lld, %lld) by (%lld, %lld)",
                         (long long)batch, (long long)m, (long long)k, (long long)k, (long long)n);
     gemm_plan *plan = op->plan = malloc(sizeof *plan);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
@@ -28,7 +29,12 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
 
 static gemm_call product(const fnn_op *op, gemm_source a, gemm_source b, float *c) {
     const gemm_plan *plan = op->plan;
-    return (gemm_call){.plan = plan, .kernels = op->k, .a = a, .b = b, .c = c, .c_batch = plan->m * plan->n,
+    return (gemm_call){.plan = plan,
+                       .kernels = op->k,
+                       .a = a,
+                       .b = b,
+                       .c = c,
+                       .c_batch = plan->m * plan->n,
                        .rows = gemm_plain_rows(plan->n)};
 }
 
@@ -42,7 +48,7 @@ static gemm_source columns_of(const float *data, int64_t k_stride, int64_t strid
 
 /* ---- linear --------------------------------------------------------------------------------------------- */
 
-#define LINEAR_FIELDS(I, D, A, T)                                                                                 \
+#define LINEAR_FIELDS(I, D, A, T)                                                                                    \
     I(T, rows) I(T, in_features) I(T, out_features) I(T, activation) D(T, slope) I(T, accumulate)
 FNN_PROBLEM(linear_problem, LINEAR_FIELDS)
 
@@ -73,8 +79,8 @@ static fnn_status linear_bwd_data_init(fnn_op *op) {
 
 static void linear_bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const linear_bwd_problem *p = op->problem;
-    const gemm_call call =
-        product(op, rows_of(buf[0], p->out_features, 1), columns_of(buf[1], p->in_features, 1), buf[2]);
+    const gemm_call call = product(op, rows_of(buf[0], p->out_features, 1), columns_of(buf[1], p->in_features, 1),
+                                   buf[2]);
     fnn_gemm_run(op, &call, scratch, team);
 }
 
@@ -88,8 +94,7 @@ static fnn_status linear_bwd_weights_init(fnn_op *op) {
 static void linear_bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const linear_bwd_problem *p = op->problem;
     const gemm_plan *plan = op->plan;
-    gemm_call call =
-        product(op, rows_of(buf[0], 1, p->out_features), columns_of(buf[1], p->in_features, 1), buf[2]);
+    gemm_call call = product(op, rows_of(buf[0], 1, p->out_features), columns_of(buf[1], p->in_features, 1), buf[2]);
     call.partials = scratch;
     fnn_gemm_run(op, &call, scratch, team);
     if (plan->chunks == 1) return;
@@ -98,7 +103,8 @@ static void linear_bwd_weights_run(const fnn_op *op, void *const *buf, void *scr
     int64_t lo, hi;
     fnn_share(plan->m, team->tid, team->n, &lo, &hi);
     for (int64_t i = lo; i < hi; i++)
-        op->k->conv_merge_weights(call.c + i * row, call.partials + i * row, plan->chunks, plan->m * row, 1, row, row);
+        op->k->conv_merge_weights(call.c + i * row, call.partials + i * row, plan->chunks, plan->m * row, 1, row,
+                                  row);
 }
 
 FNN_OP_CLASS(linear_bwd_weights, linear_bwd_problem, "dy x dw", linear_bwd_weights_init, linear_bwd_weights_run);

@@ -11,32 +11,32 @@
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
 void fnn_gemm_pack_strided_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
-                         int64_t count, int64_t k0, int64_t k, float *dst) {
+                             int64_t count, int64_t k0, int64_t k, float *dst) {
     const float *src = s->data + batch * s->batch_stride + first * s->stride + k0 * s->k_stride;
     kernels->pack_rows(dst, src, s->stride, s->k_stride, count, k);
 }
 
 void fnn_gemm_pack_strided_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
-                         int64_t count, int64_t k0, int64_t k, float *dst) {
+                             int64_t count, int64_t k0, int64_t k, float *dst) {
     const float *src = s->data + batch * s->batch_stride + first * s->stride + k0 * s->k_stride;
     kernels->pack_columns(dst, src, s->k_stride, s->stride, count, k);
 }
 
 void fnn_gemm_pack_gather_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
-                        int64_t count, int64_t k0, int64_t k, float *dst) {
+                            int64_t count, int64_t k0, int64_t k, float *dst) {
     const int64_t channel = batch * s->batch_stride;
     kernels->conv_pack_rows(s->gather, s->data + channel, channel, first, count, k0, k, dst);
 }
 
 void fnn_gemm_pack_gather_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
-                        int64_t count, int64_t k0, int64_t k, float *dst) {
+                            int64_t count, int64_t k0, int64_t k, float *dst) {
     const int64_t channel = batch * s->batch_stride;
     kernels->conv_pack_taps(s->gather, s->data + channel, channel, first, count, k0, k, dst);
 }
 
 /* Whole columns only: k0 = 0 and k = n_taps * channels. */
 void fnn_gemm_pack_weights_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
-                         int64_t count, int64_t k0, int64_t k, float *dst) {
+                             int64_t count, int64_t k0, int64_t k, float *dst) {
     (void)k0, (void)k;
     kernels->conv_pack_weights(dst, s->data + batch * s->batch_stride + first * s->stride, s->stride, s->k_stride,
                                s->channels, s->tap, s->n_taps, count);
@@ -44,8 +44,8 @@ void fnn_gemm_pack_weights_b(const gemm_source *s, const fnn_kernels *kernels, i
 
 /* ---- plan ----------------------------------------------------------------------------------------------- */
 
-void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
-                        int64_t n, int64_t k) {
+void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m, int64_t n,
+                        int64_t k) {
     const int64_t row_tiles = gemm_ceil_div(m, kernels->gemm_mr), panels = gemm_ceil_div(n, kernels->gemm_nr);
     const int64_t blocks = gemm_max(1, gemm_ceil_div(k, kernels->gemm_kc));
     *p = (gemm_plan){.m = m, .n = n, .k = k, .batch = batch, .chunks = 1};
@@ -119,7 +119,7 @@ void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b
     }
 }
 
-/* Rows [i0, i1) of one batch entry against its packed B, columns [j0, j0 + n), block by block; C's block stays in the L2 along k. */
+/* Rows [i0, i1) of one batch entry by columns [j0, j0 + n) of its packed B; C's block stays in the L2 along k. */
 static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
                         const float *b, void *thread_scratch) {
     const gemm_plan *p = call->plan;
@@ -145,7 +145,7 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
 }
 
 void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,
-                     const fnn_team *team) {
+                         const fnn_team *team) {
     const gemm_plan *p = call->plan;
     const int64_t nr = call->kernels->gemm_nr, panels = gemm_ceil_div(n, nr), units = p->units_per_batch * p->batch;
     int64_t lo, hi;

@@ -26,7 +26,8 @@ struct gemm_source {
     int64_t n_taps, channels;
 };
 
-gemm_pack_fn fnn_gemm_pack_strided_a, fnn_gemm_pack_strided_b, fnn_gemm_pack_gather_a, fnn_gemm_pack_gather_b, fnn_gemm_pack_weights_b;
+gemm_pack_fn fnn_gemm_pack_strided_a, fnn_gemm_pack_strided_b, fnn_gemm_pack_gather_a, fnn_gemm_pack_gather_b,
+    fnn_gemm_pack_weights_b;
 
 /* Row i of C lies at y * stride_h + x * stride_w + image * stride_n, (image, y, x) its place in the grid. */
 typedef struct gemm_rows {
@@ -37,11 +38,11 @@ static inline gemm_rows gemm_plain_rows(int64_t ld) { return (gemm_rows){1, INT6
 
 typedef struct gemm_plan {
     int64_t m, n, k, batch;
-    int64_t kc;                   /* length of a block along k */
-    int64_t nc;                   /* shared: columns of B packed at once */
-    int64_t row_unit;             /* shared: rows that stay on one thread */
-    int64_t chunks, chunk_k;      /* private: cuts of k with partial results of their own */
-    int64_t units_per_batch;      /* pieces of C along the side that threads share */
+    int64_t kc;              /* length of a block along k */
+    int64_t nc;              /* shared: columns of B packed at once */
+    int64_t row_unit;        /* shared: rows that stay on one thread */
+    int64_t chunks, chunk_k; /* private: cuts of k with partial results of their own */
+    int64_t units_per_batch; /* pieces of C along the side that threads share */
     int shared, by_rows;
 } gemm_plan;
 
@@ -80,7 +81,7 @@ void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const 
 /* Its two halves in shared mode, for callers that put several products behind one barrier. */
 void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b, const fnn_team *team);
 void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,
-                     const fnn_team *team);
+                         const fnn_team *team);
 
 static inline int64_t gemm_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -115,7 +115,7 @@ static void adam_run(const fnn_op *op, void *const *buf, void *scratch, const fn
     int64_t from;
     const int64_t n = own_elements(op, q->count, team, &from);
     const fnn_optim o = {.lr = (float)(lr / (1.0 - pow(beta1, step))),
-                         .root_correction = (float)sqrt(1.0 - pow(beta2, step)),
+                         .root_scale = (float)(1.0 / sqrt(1.0 - pow(beta2, step))),
                          .fresh = (float)(1.0 - beta1),
                          .beta2 = (float)beta2,
                          .fresh2 = (float)(1.0 - beta2),

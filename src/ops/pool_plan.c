@@ -13,33 +13,50 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Windows that slide: output o has its taps at o * stride - padding + t * dilation for t in [0, kernel). */
-static void slide(fnn_pool_axis *axis, fnn_window *window, fnn_cover *cover, const fnn_pool_windows *ws, int which) {
+static void slide(const fnn_pool_axis *axis, fnn_window *window, const fnn_pool_windows *ws, int which) {
     const int64_t kernel = ws->kernel[which], stride = ws->stride[which], padding = ws->padding[which];
-    const int64_t dilation = ws->dilation[which], span = (kernel - 1) * dilation;
+    const int64_t dilation = ws->dilation[which];
     for (int64_t o = 0; o < axis->out; o++) {
         const int64_t start = o * stride - padding, stop = least(start + kernel, axis->in + padding);
         const int64_t skipped = start < 0 ? ceil_div(-start, dilation) : 0;
         const int64_t inside = start < axis->in ? least(kernel, ceil_div(axis->in - start, dilation)) : 0;
-        const int64_t taps = most(inside - skipped, 0);
         const int64_t clipped = least(stop, axis->in) - most(start, 0);
-        window[o] = (fnn_window){start + skipped * dilation, taps, taps ? skipped * axis->label_step : 0,
+        window[o] = (fnn_window){start + skipped * dilation, most(inside - skipped, 0), skipped * axis->label_step,
                                  ws->count_include_pad ? stop - start : clipped};
-    }
-    for (int64_t i = 0; i < axis->in; i++) {
-        const int64_t reach = i + padding;
-        const int64_t lo = reach > span ? ceil_div(reach - span, stride) : 0, hi = reach / stride + 1;
-        cover[i] = (fnn_cover){least(lo, axis->out), least(hi, axis->out)};
     }
 }
 
 /* Windows that cut the input into out parts: floor(o in / out) up to ceil((o + 1) in / out). */
-static void divide(fnn_pool_axis *axis, fnn_window *window, fnn_cover *cover) {
+static void divide(const fnn_pool_axis *axis, fnn_window *window) {
     const int64_t in = axis->in, out = axis->out;
     for (int64_t o = 0; o < out; o++) {
         const int64_t first = o * in / out, count = ceil_div((o + 1) * in, out) - first;
         window[o] = (fnn_window){first, count, first * axis->label_step, count};
     }
-    for (int64_t i = 0; i < in; i++) cover[i] = (fnn_cover){i * out / in, ceil_div((i + 1) * out, in)};
+}
+
+static int64_t count_hits(const fnn_window *window, int64_t out) {
+    int64_t hits = 0;
+    for (int64_t o = 0; o < out; o++) hits += window[o].count;
+    return hits;
+}
+
+/* The windows turned round: for each input position those that hold it. */
+static void list_hits(const fnn_pool_axis *axis, fnn_cover *cover, fnn_hit *hit) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < axis->in; i++) cover[i] = (fnn_cover){0, 0};
+    for (int64_t o = 0; o < axis->out; o++)
+        for (int64_t t = 0; t < axis->window[o].count; t++) cover[axis->window[o].first + t * axis->step].hi++;
+    for (int64_t i = 0; i < axis->in; i++) {
+        const int64_t hits = cover[i].hi;
+        cover[i] = (fnn_cover){total, total};
+        total += hits;
+    }
+    for (int64_t o = 0; o < axis->out; o++) {
+        const fnn_window w = axis->window[o];
+        for (int64_t t = 0; t < w.count; t++)
+            hit[cover[w.first + t * axis->step].hi++] = (fnn_hit){o, w.label + t * axis->label_step};
+    }
 }
 
 static fnn_status check(fnn_op *op, const fnn_pool_geometry *g, const fnn_pool_windows *ws) {
@@ -68,38 +85,62 @@ static fnn_status check(fnn_op *op, const fnn_pool_geometry *g, const fnn_pool_w
     return FNN_OK;
 }
 
-static void fill_axis(fnn_pool_axis *axis, const fnn_pool_geometry *g, const fnn_pool_windows *ws, int which,
-                      char **memory) {
-    axis->in = g->input_size[which];
-    axis->out = g->output_size[which];
-    axis->step = ws->kernel ? ws->dilation[which] : 1;
+static void fill_windows(fnn_pool_axis *axis, fnn_window *window, const fnn_pool_geometry *g,
+                         const fnn_pool_windows *ws, int which) {
     const int64_t columns = ws->kernel ? ws->kernel[1] : g->input_size[1];
-    axis->label_step = which == 0 ? columns : 1;
-    fnn_window *window = (fnn_window *)*memory;
-    fnn_cover *cover = (fnn_cover *)(window + axis->out);
-    *memory = (char *)(cover + axis->in);
-    axis->window = window;
-    axis->cover = cover;
+    *axis = (fnn_pool_axis){.in = g->input_size[which],
+                            .out = g->output_size[which],
+                            .step = ws->kernel ? ws->dilation[which] : 1,
+                            .label_step = which == 0 ? columns : 1,
+                            .window = window};
     if (ws->kernel)
-        slide(axis, window, cover, ws, which);
+        slide(axis, window, ws, which);
     else
-        divide(axis, window, cover);
+        divide(axis, window);
+}
+
+static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_pool_windows *ws) {
+    fnn_pool_axis axes[2];
+    int64_t windows = g->output_size[0] + g->output_size[1], covers = g->input_size[0] + g->input_size[1], hits = 0;
+    const size_t fixed = sizeof(fnn_pool_plan) + (size_t)windows * sizeof(fnn_window);
+    fnn_pool_plan *plan = calloc(1, fixed);
+    op->plan = plan;
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld windows", (long long)windows);
+    fnn_window *window = (fnn_window *)(plan + 1);
+    for (int i = 0; i < 2; i++) {
+        fill_windows(&axes[i], window, g, ws, i);
+        hits += count_hits(window, axes[i].out);
+        window += axes[i].out;
+    }
+    if (ws->backward) {
+        plan = realloc(plan, fixed + (size_t)covers * sizeof(fnn_cover) + (size_t)hits * sizeof(fnn_hit));
+        if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld places in windows", (long long)hits);
+        op->plan = plan;
+    }
+    window = (fnn_window *)(plan + 1);
+    fnn_cover *cover = (fnn_cover *)(window + windows);
+    fnn_hit *hit = (fnn_hit *)(cover + covers);
+    for (int i = 0; i < 2; i++) {
+        axes[i].window = window;
+        window += axes[i].out;
+        if (!ws->backward) continue;
+        list_hits(&axes[i], cover, hit);
+        axes[i].cover = cover;
+        axes[i].hit = hit;
+        cover += axes[i].in;
+        hit += count_hits(axes[i].window, axes[i].out);
+    }
+    plan->pool = (fnn_pool){.c = g->c, .h = axes[0], .w = axes[1]};
+    return FNN_OK;
 }
 
 fnn_status fnn_pool_init(fnn_op *op, const fnn_pool_windows *ws) {
     fnn_pool_geometry g;
     memcpy(&g, op->problem, sizeof g);
-    const fnn_status status = check(op, &g, ws);
+    fnn_status status = check(op, &g, ws);
+    if (status == FNN_OK) status = make_tables(op, &g, ws);
     if (status != FNN_OK) return status;
-    const size_t windows = (size_t)(g.output_size[0] + g.output_size[1]) * sizeof(fnn_window);
-    const size_t covers = (size_t)(g.input_size[0] + g.input_size[1]) * sizeof(fnn_cover);
-    fnn_pool_plan *plan = calloc(1, sizeof *plan + windows + covers);
-    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %zu bytes of windows", windows + covers);
-    op->plan = plan;
-    char *memory = (char *)(plan + 1);
-    plan->pool.c = g.c;
-    fill_axis(&plan->pool.h, &g, ws, 0, &memory);
-    fill_axis(&plan->pool.w, &g, ws, 1, &memory);
+    fnn_pool_plan *plan = op->plan;
     const int64_t rows = g.n * (ws->backward ? g.input_size[0] : g.output_size[0]);
     const double inputs = (double)(g.n * g.c * g.input_size[0] * g.input_size[1]);
     const double outputs = (double)(g.n * g.c * g.output_size[0] * g.output_size[1]);

@@ -8,7 +8,7 @@ FNN_PROBLEM(prelu_problem, PRELU_FIELDS)
 #define BLOCK_ROWS 64
 #define BLOCK_RUN 16384
 
-/* Channels innermost: a unit is a block of rows. Otherwise a unit is a piece of one channel's run of one outer index. */
+/* Channels innermost: a unit is a block of rows. Otherwise it is a piece of one channel's run of one outer index. */
 static int64_t pieces(const prelu_problem *p) { return (p->inner + BLOCK_RUN - 1) / BLOCK_RUN; }
 static int64_t blocks(const prelu_problem *p) {
     return p->inner == 1 ? (p->outer + BLOCK_ROWS - 1) / BLOCK_ROWS : p->outer * pieces(p);
@@ -41,8 +41,8 @@ static void run_block(const fnn_op *op, int64_t unit, const float *dy, const flo
     const int64_t piece = unit % pieces(p), run = unit / pieces(p), channel = run % p->channels;
     const int64_t first = piece * BLOCK_RUN, left = p->inner - first, at = run * p->inner + first;
     const int64_t block = run / p->channels * pieces(p) + piece;
-    partial[block * p->channels + channel] =
-        op->k->prelu_bwd_run(left < BLOCK_RUN ? left : BLOCK_RUN, dy + at, x + at, w[channel], dx + at);
+    partial[block * p->channels + channel] = op->k->prelu_bwd_run(left < BLOCK_RUN ? left : BLOCK_RUN, dy + at,
+                                                                  x + at, w[channel], dx + at);
 }
 
 static void prelu_bwd_run_op(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {

@@ -37,7 +37,8 @@ static fnn_status reduce_init(fnn_op *op, reduce_kind kind) {
 }
 
 /* Rows [first, last) of a group's tile into acc; the rows of the innermost reduced dimension lie evenly apart. */
-static void reduce_columns(const fnn_op *op, const float *x, int64_t width, int64_t first, int64_t last, double *acc) {
+static void reduce_columns(const fnn_op *op, const float *x, int64_t width, int64_t first, int64_t last,
+                           double *acc) {
     const plan_and_kind *plan = op->plan;
     const fnn_mixed_radix *rows = &plan->cut.rows;
     const int64_t run = rows->ndim ? rows->shape[rows->ndim - 1] : 1;
@@ -46,8 +47,10 @@ static void reduce_columns(const fnn_op *op, const float *x, int64_t width, int6
     while (first < last) {
         const int64_t left = run - first % run, count = last - first < left ? last - first : left;
         const float *p = x + fnn_radix_offset(rows, first, NULL);
-        if (plan->kind == REDUCE_MAX) op->k->reduce_max_cols(count, width, p, step, acc);
-        else op->k->reduce_sum_cols(count, width, p, step, acc);
+        if (plan->kind == REDUCE_MAX)
+            op->k->reduce_max_cols(count, width, p, step, acc);
+        else
+            op->k->reduce_sum_cols(count, width, p, step, acc);
         first += count;
     }
 }
@@ -77,8 +80,10 @@ static void reduce_block(const fnn_op *op, const float *x, int64_t group, int64_
     const int64_t pieces = cut->rows.size * cut->pieces_per_row, first = block * cut->rows_per_block;
     const int64_t last = pieces - first < cut->rows_per_block ? pieces : first + cut->rows_per_block;
     const float *base = x + fnn_radix_offset(&cut->groups, group, NULL) + tile * REDUCE_TILE;
-    if (cut->columns) reduce_columns(op, base, tile_width(cut, tile), first, last, acc);
-    else acc[0] = reduce_pieces(op, base, first, last);
+    if (cut->columns)
+        reduce_columns(op, base, tile_width(cut, tile), first, last, acc);
+    else
+        acc[0] = reduce_pieces(op, base, first, last);
 }
 
 static void store(const fnn_op *op, int64_t group, int64_t tile, const double *acc, float *y) {
@@ -87,7 +92,8 @@ static void store(const fnn_op *op, int64_t group, int64_t tile, const double *a
     int64_t at;
     (void)fnn_radix_offset(&plan->cut.groups, group, &at);
     at += tile * REDUCE_TILE * plan->cut.y_step;
-    for (int64_t c = 0; c < tile_width(&plan->cut, tile); c++) y[at + c * plan->cut.y_step] = (float)(acc[c] / divisor);
+    for (int64_t c = 0; c < tile_width(&plan->cut, tile); c++)
+        y[at + c * plan->cut.y_step] = (float)(acc[c] / divisor);
 }
 
 /* Adds up the blocks of one group's tile, in order; their partials lie one after the other. */
@@ -97,9 +103,27 @@ static void merge_blocks(const fnn_op *op, const double *partial, int64_t width,
     for (int64_t block = 1; block < plan->cut.blocks; block++)
         for (int64_t c = 0; c < width; c++) {
             const double value = partial[block * width + c];
-            if (plan->kind != REDUCE_MAX) acc[c] += value;
-            else if (acc[c] < value || value != value) acc[c] = value;
+            if (plan->kind != REDUCE_MAX)
+                acc[c] += value;
+            else if (acc[c] < value || value != value)
+                acc[c] = value;
         }
+}
+
+/* Contiguous rows evenly apart, one output each: the loop without index arithmetic. Same calls, same bits. */
+static int is_plain_rows(const fnn_reduce_plan *cut) {
+    return !cut->columns && cut->blocks == 1 && cut->rows.ndim == 0 && cut->pieces_per_row == 1 &&
+           cut->groups.ndim == 1;
+}
+
+static void reduce_plain_rows(const fnn_op *op, const float *x, float *y, int64_t lo, int64_t hi) {
+    const plan_and_kind *plan = op->plan;
+    const fnn_reduce_plan *cut = &plan->cut;
+    double (*const row)(int64_t, const float *) = plan->kind == REDUCE_MAX ? op->k->reduce_max_row
+                                                                           : op->k->reduce_sum_row;
+    const double divisor = plan->kind == REDUCE_MEAN ? (double)cut->count : 1.0;
+    for (int64_t g = lo; g < hi; g++)
+        y[g * cut->groups.y[0]] = (float)(row(cut->length, x + g * cut->groups.x[0]) / divisor);
 }
 
 static void reduce_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -107,6 +131,10 @@ static void reduce_run(const fnn_op *op, void *const *buf, void *scratch, const 
     double *acc = fnn_thread_scratch(op, scratch, team->tid), *partials = scratch;
     int64_t lo, hi;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
+    if (is_plain_rows(cut)) {
+        reduce_plain_rows(op, buf[0], buf[1], lo, hi);
+        return;
+    }
     for (int64_t unit = lo; unit < hi; unit++) {
         const int64_t block = unit % cut->blocks, tile = unit / cut->blocks % cut->tiles;
         const int64_t group = unit / cut->blocks / cut->tiles, first_output = group * cut->width + tile * REDUCE_TILE;
@@ -129,8 +157,8 @@ static void reduce_run(const fnn_op *op, void *const *buf, void *scratch, const 
     }
 }
 
-#define REDUCE_OP(name, kind)                                                                                     \
-    static fnn_status name##_op_init(fnn_op *op) { return reduce_init(op, kind); }                                \
+#define REDUCE_OP(name, kind)                                                                                        \
+    static fnn_status name##_op_init(fnn_op *op) { return reduce_init(op, kind); }                                   \
     FNN_OP_CLASS(name, reduce_problem, "x y", name##_op_init, reduce_run);
 
 REDUCE_OP(sum, REDUCE_SUM)

@@ -11,7 +11,7 @@
 
 /* shape: x's extents in memory order; reduced: 1 where the axis is summed over; y_strides: elements along the kept
  * axes, ignored along the others. */
-#define REDUCE_FIELDS(I, D, A, T)                                                                                 \
+#define REDUCE_FIELDS(I, D, A, T)                                                                                    \
     I(T, ndim) A(T, shape, FNN_MAX_NDIM) A(T, reduced, FNN_MAX_NDIM) A(T, y_strides, FNN_MAX_NDIM)
 
 #define REDUCE_TILE 512 /* columns */
@@ -24,9 +24,9 @@ typedef struct fnn_mixed_radix {
 
 typedef struct fnn_reduce_plan {
     fnn_mixed_radix groups, rows;
-    int columns;              /* the innermost dimension is kept */
-    int64_t width, y_step;    /* columns: how many, and their stride in y */
-    int64_t length;           /* rows: elements of one */
+    int columns;                           /* the innermost dimension is kept */
+    int64_t width, y_step;                 /* columns: how many, and their stride in y */
+    int64_t length;                        /* rows: elements of one */
     int64_t tiles, blocks, rows_per_block; /* rows: in pieces of REDUCE_PIECE elements */
     int64_t pieces_per_row, count;         /* count: elements of x that one of y is made of */
     int64_t outputs;

@@ -28,36 +28,40 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
     return unit / panels(p) * p->n * p->inner + column;
 }
 
-#define SOFTMAX_OP(name)                                                                                          \
-    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {          \
-        const softmax_problem *p = op->problem;                                                                   \
-        const float *x = buf[0];                                                                                  \
-        float *y = buf[1];                                                                                        \
-        int64_t lo, hi, width;                                                                                    \
-        (void)scratch;                                                                                            \
-        fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                       \
-        for (int64_t unit = lo; unit < hi; unit++) {                                                              \
-            const int64_t at = locate(p, unit, &width);                                                           \
-            if (p->inner == 1) op->k->name##_row(p->n, x + at, y + at);                                           \
-            else op->k->name##_cols(p->n, width, p->inner, x + at, y + at);                                       \
-        }                                                                                                         \
-    }                                                                                                             \
+#define SOFTMAX_OP(name)                                                                                             \
+    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
+        const softmax_problem *p = op->problem;                                                                      \
+        const float *x = buf[0];                                                                                     \
+        float *y = buf[1];                                                                                           \
+        int64_t lo, hi, width;                                                                                       \
+        (void)scratch;                                                                                               \
+        fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                          \
+        for (int64_t unit = lo; unit < hi; unit++) {                                                                 \
+            const int64_t at = locate(p, unit, &width);                                                              \
+            if (p->inner == 1)                                                                                       \
+                op->k->name##_row(p->n, x + at, y + at);                                                             \
+            else                                                                                                     \
+                op->k->name##_cols(p->n, width, p->inner, x + at, y + at);                                           \
+        }                                                                                                            \
+    }                                                                                                                \
     FNN_OP_CLASS(name, softmax_problem, "x y", softmax_init, name##_op_run);
 
-#define SOFTMAX_BWD_OP(name)                                                                                      \
-    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {          \
-        const softmax_problem *p = op->problem;                                                                   \
-        const float *dy = buf[0], *y = buf[1];                                                                    \
-        float *dx = buf[2];                                                                                       \
-        int64_t lo, hi, width;                                                                                    \
-        (void)scratch;                                                                                            \
-        fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                       \
-        for (int64_t unit = lo; unit < hi; unit++) {                                                              \
-            const int64_t at = locate(p, unit, &width);                                                           \
-            if (p->inner == 1) op->k->name##_row(p->n, dy + at, y + at, dx + at);                                 \
-            else op->k->name##_cols(p->n, width, p->inner, dy + at, y + at, dx + at);                             \
-        }                                                                                                         \
-    }                                                                                                             \
+#define SOFTMAX_BWD_OP(name)                                                                                         \
+    static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
+        const softmax_problem *p = op->problem;                                                                      \
+        const float *dy = buf[0], *y = buf[1];                                                                       \
+        float *dx = buf[2];                                                                                          \
+        int64_t lo, hi, width;                                                                                       \
+        (void)scratch;                                                                                               \
+        fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                          \
+        for (int64_t unit = lo; unit < hi; unit++) {                                                                 \
+            const int64_t at = locate(p, unit, &width);                                                              \
+            if (p->inner == 1)                                                                                       \
+                op->k->name##_row(p->n, dy + at, y + at, dx + at);                                                   \
+            else                                                                                                     \
+                op->k->name##_cols(p->n, width, p->inner, dy + at, y + at, dx + at);                                 \
+        }                                                                                                            \
+    }                                                                                                                \
     FNN_OP_CLASS(name, softmax_problem, "dy y dx", softmax_init, name##_op_run);
 
 SOFTMAX_OP(softmax)

@@ -9,6 +9,8 @@
 #define V_HAVE_ROUND
 #define V_HAVE_QUADS
 #define V_HAVE_MULWIDE
+#define V_HAVE_BYTES
+#define V_HAVE_ACROSS
 
 typedef float vf __attribute__((vector_size(32)));
 
@@ -37,6 +39,18 @@ static inline void v_transpose_quads(vf r[4]) {
     r[3] = (vf)_mm256_shuffle_ps(ab_hi, cd_hi, 0xee);
 }
 
+/* The pairwise order of vec_gnu.h: lane i meets lane i + half. */
+static inline float v_sum(vf x) {
+    const __m128 s = _mm_add_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pair = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+}
+static inline float v_hmax(vf x) {
+    const __m128 s = _mm_max_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pair = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(pair, _mm_movehdup_ps(pair)));
+}
+
 #include "vec_gnu.h"
 
 /* Products of the even and of the odd lanes, put together again. */
@@ -45,4 +59,14 @@ static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
     const __m256i even = _mm256_mul_epu32((__m256i)a, factor), odd = _mm256_mul_epu32(odd_lanes, factor);
     *hi = (vi)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
     *lo = (vi)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+}
+static inline vi v_load_bytes(const uint8_t *p) {
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+static inline vf v_load_u8(const uint8_t *p) { return v_from_int(v_load_bytes(p)); }
+static inline void v_store_bytes(uint8_t *p, vi x) {
+    const __m256i low_bytes = _mm256_set1_epi64x(0x0c080400);
+    const __m256i quads = _mm256_shuffle_epi8((__m256i)x, low_bytes);
+    const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256(quads, 1));
+    _mm_storel_epi64((__m128i *)p, eight);
 }

@@ -24,10 +24,12 @@ static inline vi v_bits(vf x) { return (vi)x; }
 static inline vf v_float(vi x) { return (vf)x; }
 static inline vi v_shl(vi x, int n) { return x << n; }
 static inline vf v_sel(vm m, vf a, vf b) { return (vf)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+static inline vm v_head(int n) { return v_first_lanes(n); }
 static inline vm v_lt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 static inline vm v_le(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ); }
 static inline vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ); }
 static inline vm v_ordered(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_ORD_Q); }
+static inline vm v_same(vi a, vi b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
 static inline vm vm_or(vm a, vm b) { return (vm)(a | b); }
 static inline vm vm_and(vm a, vm b) { return (vm)(a & b); }
 static inline vm vm_not(vm a) { return (vm)~a; }
@@ -48,18 +50,21 @@ static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
     *hi = (vi)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
     *lo = (vi)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
 }
-/* Same pairwise order as vec_gnu.h: lane i meets lane i + half. */
+/* The pairwise order of vec_gnu.h: lane i meets lane i + half. */
 static inline float v_sum(vf x) {
-    float lanes[VL];
-    v_store(lanes, x);
-    for (int half = VL / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-    return lanes[0];
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256((__m512)x), _mm512_extractf32x8_ps((__m512)x, 1));
+    const __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    const __m128 pair = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
 static inline float v_hmax(vf x) { return _mm512_reduce_max_ps((__m512)x); }
-static inline vf v_load_u8(const uint8_t *p) {
-    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+static inline vi v_load_bytes(const uint8_t *p) {
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
+static inline void v_store_bytes(uint8_t *p, vi x) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)x));
+}
+static inline vf v_load_u8(const uint8_t *p) { return v_from_int(v_load_bytes(p)); }
 static inline vf v_load_quads(const float *const *row, int64_t k) {
     __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(row[0] + k));
     x = _mm512_insertf32x4(x, _mm_loadu_ps(row[4] + k), 1);

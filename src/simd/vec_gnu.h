@@ -5,13 +5,15 @@
  *   v_load v_store             unaligned, VL floats        v_load_n v_store_n   the first n < VL lanes, rest 0 / kept
  *   v_set1 v_zero v_fma(a,b,c)=a*b+c  v_max v_min v_sqrt v_abs
  *   v_max(a,b), v_min(a,b)     b where either is NaN (as maxps does)
+ *   v_head(n) -> vm            the first n lanes
  *   v_lt v_le v_eq -> vm       v_sel(m, a, b)  a where m, else b        v_ordered(a,b) -> vm, neither is NaN
+ *   v_same(vi, vi) -> vm
  *   v_round    to nearest even, |x| < 2^22        v_to_int  of an integral float        v_from_int
  *   v_bits v_float             reinterpret        v_shl(vi, n)
  *   v_scale2(x, n)             x * 2^n for integral n in [-250, 250]
  *   v_mulwide(a, b, &hi, &lo)  both halves of unsigned 32 x 32 -> 64 bits
  *   v_sum v_hmax               over lanes, in one fixed order
- *   v_load_u8                  VL bytes as floats
+ *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
  *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
  *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
  */
@@ -32,7 +34,17 @@ static inline vf v_load(const float *p) {
     return x;
 }
 static inline void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
-#ifndef V_HAVE_PARTIAL
+#if !defined(V_HAVE_PARTIAL) && VL == 4
+static inline vf v_load_n(const float *p, int n) {
+    return (vf){n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f};
+}
+static inline void v_store_n(float *p, vf x, int n) {
+    if (n > 0) p[0] = x[0];
+    if (n > 1) p[1] = x[1];
+    if (n > 2) p[2] = x[2];
+    if (n > 3) p[3] = x[3];
+}
+#elif !defined(V_HAVE_PARTIAL)
 static inline vf v_load_n(const float *p, int n) {
     float lanes[VL] = {0};
     memcpy(lanes, p, (size_t)n * sizeof(float));
@@ -55,9 +67,17 @@ static inline vf v_float(vi x) { return (vf)x; }
 static inline vi v_shl(vi x, int n) { return x << n; }
 static inline vf v_sel(vm m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
 static inline vm v_lt(vf a, vf b) { return a < b; }
+#ifndef V_HAVE_HEAD
+static inline vm v_head(int n) {
+    vi lane;
+    for (int i = 0; i < VL; i++) lane[i] = i;
+    return lane < n;
+}
+#endif
 static inline vm v_le(vf a, vf b) { return a <= b; }
 static inline vm v_eq(vf a, vf b) { return a == b; }
 static inline vm v_ordered(vf a, vf b) { return (a == a) & (b == b); }
+static inline vm v_same(vi a, vi b) { return a == b; }
 static inline vm vm_or(vm a, vm b) { return a | b; }
 static inline vm vm_and(vm a, vm b) { return a & b; }
 static inline vm vm_not(vm a) { return ~a; }
@@ -99,6 +119,13 @@ static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
 }
 #endif
 /* Pairwise over lanes: the order is a property of the level, never of the data's position. */
+#if !defined(V_HAVE_ACROSS) && VL == 4
+static inline float v_sum(vf x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+static inline float v_hmax(vf x) {
+    const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+}
+#elif !defined(V_HAVE_ACROSS)
 static inline float v_sum(vf x) {
     float lanes[VL];
     v_store(lanes, x);
@@ -111,11 +138,22 @@ static inline float v_hmax(vf x) {
     for (int i = 1; i < VL; i++) m = x[i] > m ? x[i] : m;
     return m;
 }
+#endif
+#ifndef V_HAVE_BYTES
+static inline vi v_load_bytes(const uint8_t *p) {
+    vi x;
+    for (int i = 0; i < VL; i++) x[i] = p[i];
+    return x;
+}
+static inline void v_store_bytes(uint8_t *p, vi x) {
+    for (int i = 0; i < VL; i++) p[i] = (uint8_t)x[i];
+}
 static inline vf v_load_u8(const uint8_t *p) {
     vf y;
     for (int i = 0; i < VL; i++) y[i] = (float)p[i];
     return y;
 }
+#endif
 #ifndef V_HAVE_QUADS /* VL is 4 */
 static inline vf v_load_quads(const float *const *row, int64_t k) { return v_load(row[0] + k); }
 static inline void v_transpose_quads(vf r[4]) {

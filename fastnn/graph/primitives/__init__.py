@@ -1,8 +1,9 @@
 """The primitives, one file a family. Importing this package registers all of them."""
 
+import os
 from importlib import import_module
-from pathlib import Path
 
-for _file in sorted(Path(__file__).parent.glob("*.py")):
-    if _file.stem != "__init__":
-        import_module(f"{__name__}.{_file.stem}")
+# os, not pathlib: at import each millisecond counts.
+for _name in sorted(os.listdir(os.path.dirname(__file__))):
+    if _name.endswith(".py") and not _name.startswith("__"):
+        import_module(f"{__name__}.{_name[:-3]}")

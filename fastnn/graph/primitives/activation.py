@@ -60,7 +60,8 @@ def _activation(activation: str, *, saved: str = "x", numbers: tuple[str, ...] =
     title = activation.title().replace("_", "")
     fields = {"name": activation, "saved": saved, "numbers": numbers, "__module__": __name__}
     register(type(title, (Unary,), {**fields, "__doc__": f"{activation}, element by element."}))
-    fields = {"name": f"{activation}_bwd", "numbers": numbers, "__module__": __name__}
+    inputs = f"dy:nhwc {saved}:nhwc"
+    fields = {"name": f"{activation}_bwd", "inputs": inputs, "numbers": numbers, "__module__": __name__}
     register(type(f"{title}Backward", (UnaryBackward,), {**fields, "__doc__": f"The derivative of {activation}."}))
 
 

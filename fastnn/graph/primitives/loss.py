@@ -190,14 +190,18 @@ def _divisor(x: Spec, reduction: str) -> float:
     return float(x.shape[0]) if reduction == "batchmean" else 1.0
 
 
+# Where a loss turns from square to linear.
+_KNEES = {"smooth_l1_loss": "beta", "huber_loss": "delta"}
+
+
 def _element_fields(call: Call, x: Spec) -> dict[str, Any]:
     attrs = call.attrs
-    reduction = attrs["reduction"]
+    reduction, knee = attrs["reduction"], _KNEES.get(call.name.removesuffix("_bwd"))
     return {
         "count": x.size,
         "reduce": int(reduction != "none"),
         "divisor": _divisor(x, reduction),
-        "knee": attrs.get("beta", attrs.get("delta", 0.0)),
+        "knee": float(attrs[knee]) if knee else 0.0,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..node import Node, apply
 from ..primitive import Call, Primitive, Step, register
 from ..spec import Spec
+from .linear import fused_activation
 
 Grads = tuple[Node | None, ...]
 
@@ -84,16 +85,14 @@ class BatchNorm(Primitive):
         return x
 
     def lower(self, call: Call) -> list[Step]:
-        fields = {**_rows(_node(call.inputs[0]).spec), "eps": call.attrs["eps"]}
+        fields = {**_rows(_node(call.inputs[0]).spec), "eps": call.attrs["eps"], **fused_activation(call)}
         return [Step(self.name, fields, [*call.inputs, call.outputs[0]])]
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         """Where mean and variance are those of this very input, dx flows through them here, in one pass."""
         x, mean, var, weight, _ = call.inputs
         own = _is_own_statistics(x, mean, var)
-        dx, dweight, dbias = apply(
-            "batch_norm_bwd", dys[0], x, mean, var, weight, eps=call.attrs["eps"], training=own
-        )
+        dx, dweight, dbias = apply("batch_norm_bwd", dys[0], x, mean, var, weight, eps=call.attrs["eps"], training=own)
         dmean = dvar = None
         if not own and (needs[1] or needs[2]):
             rstd = (_node(var) + call.attrs["eps"]) ** -0.5
@@ -152,9 +151,7 @@ class BatchNormUpdate(Primitive):
             if spec.dtype != "float32":
                 raise TypeError(f"expected {name} as float32, got {spec.dtype}")
         if num_batches.dtype != "int64" or num_batches.size != 1:
-            raise TypeError(
-                f"expected num_batches as one int64, got {num_batches.dtype} of shape {num_batches.shape}"
-            )
+            raise TypeError(f"expected num_batches as one int64, got {num_batches.dtype} of shape {num_batches.shape}")
         return ()
 
     def lower(self, call: Call) -> list[Step]:

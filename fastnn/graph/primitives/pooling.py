@@ -40,9 +40,7 @@ def _expect_image(x: Spec, name: str = "input") -> None:
         raise ValueError(f"expected {name} of shape (N, C, H, W), got shape {x.shape}")
 
 
-def _output_size(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> Pair:
+def _output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
     """Return the output's extents; refuse windows that cannot be."""
     if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1 or min(padding) < 0:
         raise ValueError(
@@ -240,9 +238,7 @@ class LpPool2d(Primitive):
     name = "lp_pool2d"
     inputs = "x:nhwc"
 
-    def infer(
-        self, x: Spec, *, norm_type: float, kernel_size: Pair, stride: Pair, ceil_mode: bool
-    ) -> Spec:
+    def infer(self, x: Spec, *, norm_type: float, kernel_size: Pair, stride: Pair, ceil_mode: bool) -> Spec:
         _expect_image(x)
         _expect_norm(norm_type)
         return _shape(x, _output_size((x.shape[2], x.shape[3]), kernel_size, stride, ZERO, ONE, ceil_mode))
@@ -271,9 +267,7 @@ class LpPool2dBwd(Primitive):
         size = _output_size((x.shape[2], x.shape[3]), kernel_size, stride, ZERO, ONE, ceil_mode)
         _expect_gradient(dy, size)
         if y.shape != dy.shape or dy.shape[:2] != x.shape[:2]:
-            raise ValueError(
-                f"expected dy and y of shape {(*x.shape[:2], *size)}, got {dy.shape} and {y.shape}"
-            )
+            raise ValueError(f"expected dy and y of shape {(*x.shape[:2], *size)}, got {dy.shape} and {y.shape}")
         return x
 
     def lower(self, call: Call) -> list[Step]:

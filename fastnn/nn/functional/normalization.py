@@ -62,6 +62,8 @@ def batch_norm_in_trace(
     return y
 
 
+# Errors on arrays are prefixed with the traced function's name.
+batch_norm_in_trace.__name__ = batch_norm_with_batch.__name__ = "batch_norm"
 _batch_norm_on_arrays = eager(batch_norm_in_trace)
 _batch_norm_by_batch = eager(batch_norm_with_batch)
 
@@ -120,7 +122,7 @@ def batch_norm(
         num_batches = np.zeros((), np.int64)
         run_primitive("batch_norm_update", *kept, num_batches, mean, var, momentum=momentum, count=count)
         for running, new in zip((running_mean, running_var), kept, strict=True):
-            getattr(running, "data", running)[...] = new
+            (running if isinstance(running, np.ndarray) else running.data)[...] = new
     return y
 
 

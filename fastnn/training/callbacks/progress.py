@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["ProgressBar"]
 
 REDRAW_SECONDS = 0.1
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class ProgressBar(Callback):
-    """A bar an epoch, with the running loss, redrawn at most ten times a second.
+    """A bar while an epoch runs, redrawn at most ten times a second, then a line that stays.
 
-    Between redraws a step pays for reading a clock. Where the stream is no terminal (a log file), a line an epoch is
-    written instead.
+    Between redraws a step pays for reading a clock. Where the stream is no terminal (a log file), there is no bar.
 
     Parameters
     ----------
@@ -52,15 +53,19 @@ class ProgressBar(Callback):
             return
         from tqdm import tqdm
 
+        # some pseudo-terminals claim to have no columns: this falls back to 80
+        size = shutil.get_terminal_size()
         self._bar = tqdm(
             total=trainer.steps_per_epoch,
             initial=trainer.steps_in_epoch,
             file=output,
-            leave=True,
+            leave=False,
             desc=f"epoch {trainer.epoch + 1}/{trainer.last_epoch}",
             unit="step",
-            dynamic_ncols=True,
+            ncols=size.columns,
+            nrows=size.lines,
             mininterval=0,
+            bar_format=BAR,
         )
         self._next = time.monotonic() + REDRAW_SECONDS
 
@@ -78,15 +83,11 @@ class ProgressBar(Callback):
         self._bar.refresh()
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, Any]) -> None:
-        """Finish the bar, or write the line."""
+        """Replace the bar by the epoch's line."""
+        self._close()
         values = {key: value for key, value in row.items() if key not in ("epoch", "lr", "seconds")}
-        if self._bar is not None:
-            self._bar.n = trainer.steps_per_epoch or self._bar.n
-            self._bar.set_postfix_str(_summary(values), refresh=False)
-            self._close()
-        else:
-            text = f"epoch {row['epoch']}/{trainer.last_epoch}: {_summary(values)}, {row['seconds']:.1f} s"
-            print(text, file=self._output(), flush=True)
+        text = f"epoch {row['epoch']}/{trainer.last_epoch}: {_summary(values)}, {row['seconds']:.1f} s"
+        print(text, file=self._output(), flush=True)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Close a bar that was left."""
@@ -94,7 +95,6 @@ class ProgressBar(Callback):
 
     def _close(self) -> None:
         if self._bar is not None:
-            self._bar.refresh()
             self._bar.close()
             self._bar = None
 
