@@ -179,7 +179,7 @@ def test_training_steps_check_and_widen_class_indices(wrap) -> None:
     step = fn.TrainStep(model, wrap(nn.CrossEntropyLoss()), fn.optim.SGD(model.parameters(), lr=0.0))
     assert step(SCORES, CLASSES.astype(np.uint8)) == step(SCORES, CLASSES)
     before = model.weight.data.copy()
-    with pytest.raises(ValueError, match="CrossEntropyLoss: expected class indices from 0 to 3 .* got 9 at"):
+    with pytest.raises(ValueError, match=r"CrossEntropyLoss: expected class indices from 0 to 3 .* got 9 at"):
         step(SCORES, np.full(6, 9))
     np.testing.assert_array_equal(model.weight.data, before)
 

@@ -7,7 +7,7 @@ from arrays.
 from . import primitives
 from .capture import capture
 from .execute import backward_module, eager, execute_module, module_plan, run_primitive
-from .node import Node, apply, as_node
+from .node import Node, apply, as_index, as_node
 from .optimize import optimizer_program
 from .primitives.control import apply_function
 from .report import module_summary
@@ -21,6 +21,7 @@ __all__ = [
     "Trace",
     "apply",
     "apply_function",
+    "as_index",
     "as_node",
     "backward_module",
     "capture",

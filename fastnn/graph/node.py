@@ -18,7 +18,7 @@ from .trace import current_trace
 if TYPE_CHECKING:
     from .trace import Trace
 
-__all__ = ["Node", "apply", "as_node"]
+__all__ = ["Node", "apply", "as_index", "as_node"]
 
 
 _NAMED = "fastnn_named"  # marks an error whose message already says who
@@ -50,6 +50,21 @@ def as_node(value: Any, exact: bool = False) -> Node:
     return trace.array(array)
 
 
+def as_index(node: Node) -> Node:
+    """Return an input of uint8 (labels as they lie in many files) as int64; any other node as it is.
+
+    There is no such step in C: the plan binds a widened copy of the array.
+    """
+    if node.spec.dtype != "uint8" or node.source is None or node.source[0] != "input":
+        return node
+    key = (node, "int64", "c")
+    cache = node.trace.converted
+    if key not in cache:
+        spec = replace(node.spec, dtype="int64", layout="c")
+        cache[key] = Node(node.trace, spec, source=("index", node.source[1]))
+    return cache[key]
+
+
 def _converted(node: Node, rule: InputRule) -> Node:
     """Return ``node`` as the input rule demands, through a cached conversion."""
     if rule.demand == "any":
@@ -60,9 +75,8 @@ def _converted(node: Node, rule: InputRule) -> Node:
         layout = default_layout(node.ndim)
     elif rule.demand in ("c", "int"):
         layout = "c"
-    if dtype == "int64" and node.spec.dtype == "uint8" and node.source is not None and node.source[0] == "input":
-        # Labels as they lie in many files: the plan binds a widened copy, there being no such step in C.
-        return Node(node.trace, replace(node.spec, dtype="int64", layout="c"), source=("index", node.source[1]))
+    if dtype == "int64":
+        node = as_index(node)
     if node.spec.dtype != dtype and dtype == "int64":
         raise TypeError(f"expected whole numbers for {rule.name}, got dtype {node.spec.dtype}")
     key = (node, dtype, layout)

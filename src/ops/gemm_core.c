@@ -99,6 +99,13 @@ static void fill_rows(const gemm_rows *r, int64_t first, int64_t count, int64_t 
     }
 }
 
+/* Rows of a block of A, so that a range of rows falls into blocks of about one size: a short last one would read all
+ * of B for little. */
+static int64_t block_rows(const gemm_call *call, int64_t rows) {
+    const int64_t mr = call->kernels->gemm_mr, blocks = gemm_max(1, gemm_ceil_div(rows, GEMM_MC));
+    return call->statistics ? GEMM_MC : gemm_ceil_div(gemm_ceil_div(rows, blocks), mr) * mr;
+}
+
 /* What is the same for all blocks of one batch entry's columns from j0. */
 static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0, const int64_t *rows) {
     const int64_t at = batch * call->c_batch + j0;
@@ -127,8 +134,9 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
     float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
     fnn_gemm_block g = block_of(call, batch, j0, rows);
     g.a = a, g.n = n, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
-    for (int64_t i = i0; i < i1; i += GEMM_MC) {
-        g.m = gemm_min(GEMM_MC, i1 - i);
+    const int64_t mc = block_rows(call, i1 - i0);
+    for (int64_t i = i0; i < i1; i += mc) {
+        g.m = gemm_min(mc, i1 - i);
         fill_rows(&call->rows, i, g.m, rows);
         if (call->statistics) {
             const int64_t columns = p->batch * p->n;
@@ -176,6 +184,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
     float *a = (float *)((char *)thread_scratch + ROWS_BYTES), *b = (float *)((char *)a + block_a_bytes(p));
     const int64_t first = r->chunk * p->chunk_k, end = gemm_min(p->k, first + p->chunk_k);
     const gemm_rows part_rows = gemm_plain_rows(p->n);
+    const int64_t mc = block_rows(call, r->i1 - r->i0);
     for (int64_t j = r->j0; j < r->j1; j += GEMM_NC) {
         fnn_gemm_block g = block_of(call, r->batch, j, rows);
         if (p->chunks > 1) g.c = call->partials + (r->chunk * p->batch + r->batch) * p->m * p->n + j;
@@ -185,8 +194,8 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
             g.add_c = (call->accumulate && p->chunks == 1) || k0 > first;
             g.last = p->chunks == 1 && k0 + p->kc >= end;
             call->b.pack(&call->b, call->kernels, r->batch, j, g.n, k0, g.k, b);
-            for (int64_t i = r->i0; i < r->i1; i += GEMM_MC) {
-                g.m = gemm_min(GEMM_MC, r->i1 - i);
+            for (int64_t i = r->i0; i < r->i1; i += mc) {
+                g.m = gemm_min(mc, r->i1 - i);
                 fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
                 call->a.pack(&call->a, call->kernels, r->batch, i, g.m, k0, g.k, a);
                 call->kernels->gemm_block(&g);

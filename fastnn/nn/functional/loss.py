@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from fastnn import _checks
-from fastnn.graph import Node, apply, as_node, eager
+from fastnn.graph import Node, apply, as_index, as_node, eager
 
 from ._common import Tensor, naming, reduction_word
 from ._targets import expect_classes, expect_probabilities
@@ -50,7 +50,8 @@ def _indices(function: str, x: Node, target: Node, ignore_index: int | None = No
             f"got {target.dtype} target of shape {target.shape}"
         )
     expect_classes(function, x, target, ignore_index)
-    return target if target.ndim == 1 else target.reshape(target.spec.size)
+    index = as_index(target)
+    return index if index.ndim == 1 else index.reshape(index.spec.size)
 
 
 def _scores(input: Tensor) -> Node:
