@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from measure import peak_gflops
 
 from fastnn import reference
 from fastnn.graph import run_primitive
+from measure import peak_gflops
 
 # n, ic, ih, iw, oc, kernel, stride, padding, groups: layers of ResNet-50, the LeNet of the README, a depthwise one
 LAYERS = {

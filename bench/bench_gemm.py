@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from measure import peak_gflops
 
 from fastnn import nn
+from measure import peak_gflops
 
 SQUARE = [(n, n, n) for n in (256, 512, 1024)]
 SKINNY = [(64, 100, 784), (128, 512, 784), (3136, 64, 576)]

@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
-from measure import alternate, at_threads, peak_gflops
 
 import fastnn as fn
+from measure import alternate, at_threads, peak_gflops
 
 
 def torch_step(batch: int, channels_last: bool) -> Callable[[], object]:
@@ -20,8 +20,18 @@ def torch_step(batch: int, channels_last: bool) -> Callable[[], object]:
     from torch import nn
 
     model = nn.Sequential(
-        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(256, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        nn.Conv2d(1, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(256, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
     )
     x, y = torch.randn(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
     if channels_last:
@@ -91,8 +101,8 @@ def gemm() -> None:
 def conv() -> None:
     """Every layer of the convolution benchmark, forward, beside PyTorch's better layout."""
     import torch
-    from bench_conv import LAYERS, channels_last
 
+    from bench_conv import LAYERS, channels_last
     from fastnn.graph import run_primitive
 
     for threads in (1, 2):

@@ -38,8 +38,9 @@ class _FunctionModule:
         return []
 
 
-def gradcheck(model: Any, inputs: Any, *, rtol: float = 1e-3, atol: float = 1e-4, seed: int = 0,
-              raise_exception: bool = True) -> bool:
+def gradcheck(
+    model: Any, inputs: Any, *, rtol: float = 1e-3, atol: float = 1e-4, seed: int = 0, raise_exception: bool = True
+) -> bool:
     """Compare analytic gradients with central differences, for every float input and every trainable parameter.
 
     The function checked is ``sum(y * v)`` with a fixed random ``v`` of the output's shape. The analytic gradient comes
@@ -126,8 +127,9 @@ def _analytic(module: Any, structure: Any, specs: Sequence[Any], arrays: list[np
 class _Numeric:
     """The float64 oracle of ``sum(y * v)`` as a function of one array at a time."""
 
-    def __init__(self, module: Any, structure: Any, specs: Sequence[Any], leaves: list[Any], seeds: list[Any],
-                 rng: np.ndarray) -> None:
+    def __init__(
+        self, module: Any, structure: Any, specs: Sequence[Any], leaves: list[Any], seeds: list[Any], rng: np.ndarray
+    ) -> None:
         self.module = module
         trace, self.inputs, _, self.outputs = trace_module(module, structure, specs)
         self.plan = ReferencePlan([Phase(list(trace.calls), self.outputs)], np.float64)

@@ -59,7 +59,8 @@ Given = Input | Fixed | Output | None
 class Case:
     """One row of the table: a primitive, a name, its inputs and attributes.
 
-    group: what the case is about; ``big`` ones are layers of real networks and run on the best level only.
+    group: what the case is about; ``big`` ones are layers of real networks and run on the best level only, ``blocks``
+    go past the sizes at which an operation cuts its work, ``tails`` stand at the edges of vectors and register tiles.
     """
 
     primitive: str

@@ -39,6 +39,7 @@ def shapes() -> Iterator[tuple[str, Shape, str]]:
     yield "empty", (0, 3, 2, 2), "empty"
     for size in lane_tails():
         yield f"tail{size}", (size,), "tails"
+    yield "blocks", (3, 5, 70, 41), "blocks"
     yield "image_big", (8, 64, 28, 28), "big"
 
 
@@ -117,6 +118,8 @@ def pairs() -> Iterator[tuple[str, Shape, Shape, str]]:
     yield "rows_column", (6, 7), (6, 1), "broadcast"
     yield "outer", (6, 1), (1, 17), "broadcast"
     yield "cube_rows", (2, 3, 5), (3, 1), "broadcast"
+    yield "channels_blocks", (3, 35, 30, 31), (35, 1, 1), "blocks"
+    yield "rows_blocks", (300, 130), (300, 1), "blocks"
 
 
 def binary_cases() -> Iterator[Case]:
@@ -157,9 +160,12 @@ def axes_rows() -> Iterator[tuple[str, Shape, tuple[int, ...], str]]:
     yield "vector", (9,), (0,), "basic"
     yield "scalar", (), (), "basic"
     yield "nothing", (2, 3), (), "basic"
-    yield "long_vector", (5000,), (0,), "tails"
-    yield "long_columns", (700, 5), (0,), "tails"
-    yield "long_bias", (3, 6, 30, 20), (0, 2, 3), "tails"
+    yield "long_vector", (50001,), (0,), "blocks"
+    yield "long_columns", (7001, 5), (0,), "blocks"
+    yield "long_rows", (5, 20001), (1,), "blocks"
+    yield "long_bias", (3, 6, 60, 41), (0, 2, 3), "blocks"
+    yield "wide_columns", (70, 700), (0,), "blocks"
+    yield "long_cube_ends", (90, 7, 90), (0, 2), "blocks"
     for size in lane_tails():
         yield f"last{size}", (3, size), (1,), "tails"
         yield f"first{size}", (3, size), (0,), "tails"
@@ -171,7 +177,7 @@ def axes_rows() -> Iterator[tuple[str, Shape, tuple[int, ...], str]]:
 
 def reduction_cases() -> Iterator[Case]:
     for label, shape, axes, group in axes_rows():
-        for keepdims in (False,) if group == "tails" else (False, True):
+        for keepdims in (False,) if group in ("tails", "blocks") else (False, True):
             attrs = {"axes": axes, "keepdims": keepdims}
             mark = f"{label}{'_keep' if keepdims else ''}"
             for name in ("sum", "mean", "amax"):
@@ -198,7 +204,8 @@ def movement_cases() -> Iterator[Case]:
     reshapes: list[tuple[str, Shape, Shape]] = [
         ("flatten", (2, 5, 3, 4), (2, 60)), ("flatten_map1", (2, 5, 1, 1), (2, 5)),
         ("flatten_channel1", (2, 1, 3, 4), (2, 12)),
-        ("unflatten", (2, 60), (2, 5, 3, 4)), ("view", (6, 4), (2, 3, 4)), ("to_vector", (2, 5, 3, 4), (120,)),
+        ("flatten_blocks", (3, 35, 30, 31), (3, 32550)), ("unflatten", (2, 60), (2, 5, 3, 4)),
+        ("view", (6, 4), (2, 3, 4)), ("to_vector", (2, 5, 3, 4), (120,)),
         ("split_channels", (2, 6, 3, 4), (2, 2, 3, 3, 4)), ("images", (2, 6, 3, 4), (4, 3, 3, 4)), ("scalar", (1,), ()),
         ("from_scalar", (), (1, 1, 1, 1)), ("empty", (0, 5, 3, 4), (0, 60)), ("tails", (3, 17, 3, 5), (3, 255)),
     ]  # fmt: skip
@@ -207,7 +214,8 @@ def movement_cases() -> Iterator[Case]:
     images: list[tuple[str, Shape, str]] = [
         ("image", (2, 5, 3, 4), "basic"), ("channel1", (2, 1, 3, 4), "basic"), ("map1", (2, 5, 1, 1), "basic"),
         ("rgb", (2, 3, 9, 11), "basic"), ("empty", (0, 5, 3, 4), "empty"),
-        *((f"c{size}", (2, size, 3, 3), "tails") for size in lane_tails()), ("big", (4, 64, 56, 56), "big"),
+        *((f"c{size}", (2, size, 3, 3), "tails") for size in lane_tails()), ("blocks", (3, 35, 30, 31), "blocks"),
+        ("big", (4, 64, 56, 56), "big"),
     ]  # fmt: skip
     for label, shape, group in images:
         for layout in ("c", "nhwc"):
@@ -221,7 +229,8 @@ def movement_cases() -> Iterator[Case]:
         ("transpose", (5, 7), (1, 0)), ("cube", (2, 3, 4), (2, 0, 1)), ("to_nhwc", (2, 5, 3, 4), (0, 2, 3, 1)),
         ("swap_pixels", (2, 5, 3, 4), (0, 1, 3, 2)), ("reverse", (2, 5, 3, 4), (3, 2, 1, 0)),
         ("same", (2, 5, 3, 4), (0, 1, 2, 3)), ("five", (2, 2, 3, 3, 4), (0, 2, 1, 3, 4)), ("tails", (33, 65), (1, 0)),
-        ("empty", (0, 3), (1, 0)),
+        ("empty", (0, 3), (1, 0)), ("transpose_blocks", (130, 170), (1, 0)),
+        ("image_blocks", (3, 35, 30, 31), (0, 2, 1, 3)),
     ]  # fmt: skip
     for label, shape, dims in permutations:
         yield Case("permute", label, (f(*shape),), {"dims": dims})
@@ -276,6 +285,7 @@ def softmax_cases() -> Iterator[Case]:
         ("rows", (6, 7), 1, "basic"), ("columns", (6, 7), 0, "basic"), ("cube", (2, 3, 5), 1, "basic"),
         ("vector", (9,), 0, "basic"), ("one_class", (4, 1), 1, "basic"), ("empty", (0, 5), 1, "empty"),
         *((f"classes{size}", (3, size), 1, "tails") for size in lane_tails()), ("long", (2, 1500), 1, "tails"),
+        ("image_blocks", (3, 11, 20, 21), 1, "blocks"), ("columns_blocks", (30, 150), 0, "blocks"),
         ("imagenet", (64, 1000), 1, "big"), ("attention", (512, 196), 1, "big"),
     ]  # fmt: skip
     for label, shape, axis, group in rows:
@@ -291,6 +301,8 @@ def dropout_cases() -> Iterator[Case]:
         for probability in (0.5, 0.1, 0.0, 1.0):
             attrs = {"p": probability, "stream": 2, "mode": mode}
             yield Case("dropout", f"{mode}_p{probability}", (f(3, 5, 4, 6), rng), attrs)
+        attrs = {"p": 0.5, "stream": 4, "mode": mode}
+        yield Case("dropout", f"{mode}_blocks", (f(3, 5, 70, 61), rng), attrs, "blocks")
         yield Case("dropout", f"{mode}_rows", (f(9, 13), rng), {"p": 0.5, "stream": 0, "mode": mode})
     for size in lane_tails():
         attrs = {"p": 0.25, "stream": 7, "mode": "element"}
@@ -307,7 +319,9 @@ def training_cases() -> Iterator[Case]:
         yield Case("accumulate", label, (f(*shape), f(*shape)), {}, group)
         yield Case("check_finite", label, (f(*shape),), {}, group)
         yield Case("sum_squares", label, (f(*shape),), {}, group)
-    yield Case("sum_squares", "long", (f(100, 77),), {}, "tails")
+    yield Case("sum_squares", "long", (f(700, 77),), {}, "blocks")
+    yield Case("check_finite", "long", (f(700, 77),), {}, "blocks")
     for label, max_norm in (("clips", 0.5), ("leaves", 1000.0)):
         yield Case("clip_coef", label, (p(), p(), p()), {"max_norm": max_norm})
+    yield Case("clip_coef", "many", (p(),) * 29, {"max_norm": 2.0})
     yield Case("clip_coef", "one", (p(),), {"max_norm": 1.0})

@@ -37,7 +37,7 @@ def both(
 ) -> Iterator[Case]:
     """A loss and its backward; its unreduced shape is that of its input, or one value a row."""
     reductions = REDUCTIONS if per_row else (*REDUCTIONS, "batchmean")
-    for reduction in reductions[:2] if group == "tails" else reductions:
+    for reduction in reductions[:2] if group in ("tails", "blocks") else reductions:
         full = {**attrs, "reduction": reduction}
         x = inputs[0]
         assert isinstance(x, Input)
@@ -49,7 +49,7 @@ def both(
 def class_loss_cases() -> Iterator[Case]:
     sizes: list[tuple[str, int, int, str]] = [
         ("small", 6, 5, "basic"), ("one_row", 1, 3, "basic"), ("one_class", 4, 1, "basic"), ("empty", 0, 5, "empty"),
-        *((f"classes{size}", 3, size, "tails") for size in lane_tails()), ("rows", 130, 10, "tails"),
+        *((f"classes{size}", 3, size, "tails") for size in lane_tails()), ("rows", 1030, 10, "blocks"),
         ("imagenet", 64, 1000, "big"),
     ]  # fmt: skip
     for label, n, c, group in sizes:
@@ -90,7 +90,7 @@ def element_loss_cases() -> Iterator[Case]:
     shapes: list[tuple[str, tuple[int, ...], str]] = [
         ("rows", (4, 6), "basic"), ("vector", (8,), "basic"), ("image", (2, 4, 2, 3), "basic"),
         ("empty", (0, 3), "empty"), *((f"tail{size}", (2, size), "tails") for size in lane_tails()),
-        ("long", (9, 513), "tails"), ("image_big", (4, 3, 64, 64), "big"),
+        ("long", (37, 513), "blocks"), ("image_big", (4, 3, 64, 64), "big"),
     ]  # fmt: skip
     for label, shape, group in shapes:
         for name, attrs in (
@@ -123,7 +123,8 @@ def hyper(*values: float) -> Fixed:
 def optimizer_cases() -> Iterator[Case]:
     shapes: list[tuple[str, tuple[int, ...], str]] = [
         ("weights", (6, 5, 3, 3), "basic"), ("vector", (7,), "basic"), ("scalar", (), "basic"),
-        *((f"tail{size}", (size,), "tails") for size in lane_tails()), ("big", (256, 128, 3, 3), "big"),
+        *((f"tail{size}", (size,), "tails") for size in lane_tails()), ("blocks", (20011,), "blocks"),
+        ("big", (256, 128, 3, 3), "big"),
     ]  # fmt: skip
     for label, shape, group in shapes:
         for case in optimizer_rows(f(*shape), p(*shape)):

@@ -42,7 +42,10 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
         yield f"out{size}", (5,), 9, size, "tails"
     for size in lane_tails():
         yield f"in{size}", (3,), size, 6, "tails"
-    yield "past_cache_block", (33,), 520, 300, "tails"
+    yield "past_depth", (33,), 1034, 70, "blocks"
+    yield "past_rows", (345,), 20, 35, "blocks"
+    yield "past_columns", (18,), 40, 1050, "blocks"
+    yield "long_batch", (4130,), 9, 18, "blocks"
     yield "lenet_fc1", (64,), 400, 120, "big"
     yield "mlp", (128,), 784, 512, "big"
     yield "resnet_fc", (32,), 2048, 1000, "big"
@@ -61,13 +64,15 @@ def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, gr
 
 
 def matmul_cases() -> Iterator[Case]:
-    sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 70, 130, 65)]
+    sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 345, 40, 65)]
+    sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050)]
     for name, m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"
             a, b = (k, m) if transpose_a else (m, k), (n, k) if transpose_b else (k, n)
             attrs = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-            yield Case("matmul", f"{name}_{mark}", (f(*a), f(*b)), attrs)
+            group = "blocks" if name in ("block", "depth", "columns") else "basic"
+            yield Case("matmul", f"{name}_{mark}", (f(*a), f(*b)), attrs, group)
             if name in ("small", "tile"):
                 yield Case("matmul", f"batch_{name}_{mark}", (f(3, *a), f(3, *b)), attrs)
     plain = {"transpose_a": False, "transpose_b": False}
@@ -125,6 +130,7 @@ def conv_geometries() -> Iterator[Conv]:
     yield from plain_convs()
     yield from tail_convs()
     yield from grouped_convs()
+    yield from block_convs()
     yield from network_convs()
 
 
@@ -211,6 +217,23 @@ def grouped_convs() -> Iterator[Conv]:
             groups=channels, group="depthwise",
         )  # fmt: skip
     yield Conv("depthwise_batch0", (0, 8, 6, 6), 8, (3, 3), padding=same(1), groups=8, group="empty")
+
+
+def block_convs() -> Iterator[Conv]:
+    """Past the sizes at which work is cut: rows, depth and columns of a block, bands of lines, chunks of a long sum."""
+    yield Conv("past_rows", (2, 5, 20, 33), 9, (3, 3), padding=same(1), group="blocks")
+    yield Conv("past_depth", (1, 117, 4, 5), 9, (3, 3), padding=same(1), group="blocks")
+    yield Conv("past_columns", (1, 7, 3, 4), 530, (1, 1), group="blocks")
+    yield Conv("past_columns_3x3", (1, 9, 5, 4), 517, (3, 3), padding=same(1), group="blocks")
+    yield Conv("lines_stride2", (1, 6, 75, 9), 7, (3, 3), (2, 2), same(1), group="blocks")
+    yield Conv("lines_few_channels", (1, 3, 70, 13), 8, (5, 5), padding=same(2), group="blocks")
+    yield Conv("wide_lines", (1, 4, 5, 131), 6, (3, 3), padding=same(1), group="blocks")
+    yield Conv("wide_lines_stride2", (1, 3, 7, 133), 6, (3, 3), (2, 2), same(1), group="blocks")
+    yield Conv("long_sum", (2, 4, 47, 46), 5, (3, 3), padding=same(1), group="blocks")
+    yield Conv("long_sum_groups", (2, 6, 47, 46), 6, (3, 3), (1, 1), same(1), groups=2, group="blocks")
+    yield Conv("long_sum_1x1", (3, 17, 40, 41), 9, (1, 1), group="blocks")
+    yield Conv("depthwise_lines", (2, 19, 40, 41), 19, (3, 3), (1, 1), same(1), groups=19, group="blocks")
+    yield Conv("depthwise_stride2_lines", (3, 70, 33, 20), 70, (3, 3), (2, 2), same(1), groups=70, group="blocks")
 
 
 def network_convs() -> Iterator[Conv]:

@@ -48,6 +48,7 @@ def pool_geometries() -> list[tuple[str, Quad, Pair, Pair, Pair, Pair, bool, str
         ("one_channel", (2, 1, 6, 6), (2, 2), (2, 2), none, one, False, "basic"),
         ("batch0", (0, 3, 6, 6), (2, 2), (2, 2), none, one, False, "empty"),
         *_channels_case("c"),
+        ("lines", (2, 70, 23, 31), (3, 3), (2, 2), (1, 1), one, False, "blocks"),
         ("lenet_28", (16, 6, 28, 28), (2, 2), (2, 2), none, one, False, "big"),
         ("resnet_112", (1, 64, 112, 112), (3, 3), (2, 2), (1, 1), one, False, "big"),
         ("alexnet_55", (1, 96, 55, 55), (3, 3), (2, 2), none, one, False, "big"),
@@ -104,7 +105,7 @@ def lp_pool_cases() -> Iterator[Case]:
     for name, x, kernel, stride, padding, _, ceil, group in pool_geometries():
         if padding != (0, 0):
             continue
-        for norm in (2.0,) if group in ("tails", "big") else (1.0, 2.0, 3.0, 1.5):
+        for norm in (2.0,) if group in ("tails", "blocks", "big") else (1.0, 2.0, 3.0, 1.5):
             attrs = {"norm_type": norm, "kernel_size": kernel, "stride": stride, "ceil_mode": ceil}
             given = f(*x) if norm == 2.0 else p(*x)
             yield Case("lp_pool2d", f"{name}_norm{norm:g}", (given,), attrs, group)
@@ -123,6 +124,7 @@ def adaptive_cases() -> Iterator[Case]:
         ("rows", (2, 3, 5, 6), (5, 1), "basic"),
         ("batch0", (0, 3, 6, 6), (2, 2), "empty"),
         *((f"c{size}", (1, size, 5, 7), (2, 3), "tails") for size in lane_tails()),
+        ("many", (2, 70, 19, 21), (4, 5), "blocks"),
         ("resnet_7", (4, 512, 7, 7), (1, 1), "big"),
         ("vgg_13", (2, 256, 13, 13), (6, 6), "big"),
     ]
@@ -145,8 +147,9 @@ def normalization_cases() -> Iterator[Case]:
         ("rows", (7, 6), "basic"),
         ("one_channel", (3, 1, 5, 5), "basic"),
         ("one_pixel", (9, 4, 1, 1), "basic"),
-        ("long", (600, 3), "basic"),
-        ("many_pixels", (2, 3, 40, 33), "basic"),
+        ("long", (6000, 3), "blocks"),
+        ("many_pixels", (4, 5, 50, 43), "blocks"),
+        ("many_channels", (2, 130, 9, 15), "blocks"),
         *((f"c{size}", (2, size, 3, 3), "tails") for size in lane_tails()),
         *((f"rows_c{size}", (11, size), "tails") for size in lane_tails()),
         ("resnet_56", (2, 64, 56, 56), "big"),
@@ -188,6 +191,7 @@ def lrn_cases() -> Iterator[Case]:
         ("beta_odd", (1, 5, 3, 3), 3, 0.4, 0.6, 1.5, "basic"),
         ("batch0", (0, 4, 3, 3), 3, 0.3, 0.75, 1.0, "empty"),
         *((f"c{size}", (1, size, 2, 3), 5, 0.2, 0.75, 1.0, "tails") for size in lane_tails()),
+        ("many", (2, 70, 13, 17), 5, 0.2, 0.75, 1.0, "blocks"),
         ("alexnet_27", (1, 96, 27, 27), 5, 1e-4, 0.75, 2.0, "big"),
     ]
     for name, shape, size, alpha, beta, k, group in rows:

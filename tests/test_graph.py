@@ -10,7 +10,7 @@ from fastnn import nn
 from fastnn.graph.place import ALIGN, Interval, place
 from fastnn.graph.plan import CompiledPlan
 from fastnn.graph.runtime import runtime_of
-from fastnn.nn import functional as F  # noqa: N812
+from fastnn.nn import functional as F
 
 
 def overlap(a: Interval, b: Interval) -> bool:
@@ -22,18 +22,28 @@ def overlap(a: Interval, b: Interval) -> bool:
 def test_placement_never_overlaps_what_lives_together(seed):
     rng = np.random.default_rng(seed)
     births = rng.integers(0, 50, 120)
-    intervals = [Interval(int(n), int(b), int(b + d)) for n, b, d in
-                 zip(rng.integers(0, 5000, 120), births, rng.integers(0, 15, 120), strict=True)]
+    intervals = [
+        Interval(int(n), int(b), int(b + d))
+        for n, b, d in zip(rng.integers(0, 5000, 120), births, rng.integers(0, 15, 120), strict=True)
+    ]
     size = place(intervals)
-    assert all(i.offset % ALIGN == 0 and 0 <= i.offset and i.offset + i.nbytes <= size for i in intervals)
+    assert all(i.offset % ALIGN == 0 and i.offset >= 0 and i.offset + i.nbytes <= size for i in intervals)
     assert not [(a, b) for k, a in enumerate(intervals) for b in intervals[:k] if overlap(a, b)]
     alive = max(sum(-(-i.nbytes // ALIGN) * ALIGN for i in intervals if i.birth <= t <= i.death) for t in range(65))
     assert size <= 2 * alive
 
 
 def conv_net():
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU(),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+    )
 
 
 def images(n=6, seed=0):
@@ -132,14 +142,14 @@ def test_backward_is_refused_after_another_call():
         model(x)
     with pytest.raises(RuntimeError, match="no_grad"):
         model.backward(np.ones_like(y))
+    model(x)
     with pytest.raises(ValueError, match=r"expected shape \(6, 5\), got \(6, 4\)"):
-        model(x)
         model.backward(np.ones((6, 4)))
 
 
 def test_frozen_parameters_cost_no_gradient_work():
     model, x = conv_net(), images()
-    full = [row[3] for row in model.plan(x).rows() if row[0] == "backward"]
+    full = [row for row in model.plan(x).rows() if row[0] == "backward"]
     for p in model[0].parameters():
         p.requires_grad = False
     rows = [row for row in model.plan(x).rows() if row[0] == "backward"]
@@ -247,8 +257,15 @@ def test_input_dtypes_and_strides():
     model = nn.Conv2d(2, 3, 3).eval()
     x = np.random.default_rng(0).integers(0, 9, (2, 2, 6, 6))
     expected = model(x.astype(np.float32))
-    for other in (x, x.astype(np.uint8), x.astype(np.float64), x.astype(np.int16), x[::-1][::-1],
-                  np.asfortranarray(x), np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)):
+    for other in (
+        x,
+        x.astype(np.uint8),
+        x.astype(np.float64),
+        x.astype(np.int16),
+        x[::-1][::-1],
+        np.asfortranarray(x),
+        np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+    ):
         np.testing.assert_array_equal(model(other), expected)
     for bad in (x.astype(complex), x.astype(object), x.astype(str)):
         with pytest.raises(TypeError, match="dtype"):

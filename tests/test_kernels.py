@@ -92,7 +92,7 @@ def test_every_primitive_has_cases(name: str) -> None:
 def test_threads_share_the_work(name: str) -> None:
     """At least one case of each primitive runs on all threads that it is given."""
     fn.set_num_threads(3)
-    for case in sorted(cases_of(name), key=lambda case: case.group != "tails"):
+    for case in sorted(cases_of(name), key=lambda case: case.group != "blocks"):
         inputs = make_inputs(case, "floats", terms(case))
         _core.last_team_size()
         run_kernel(case, inputs)

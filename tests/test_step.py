@@ -12,8 +12,15 @@ from fastnn.graph.runtime import runtime_of
 
 def net():
     fn.manual_seed(3)
-    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                         nn.Dropout(0.25), nn.Linear(54, 10))
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(54, 10),
+    )
 
 
 def batches(n=8, size=12):

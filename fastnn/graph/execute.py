@@ -93,9 +93,7 @@ def _as_given_out(node: Node) -> Node:
     return node if node.spec.layout == layout else apply("relayout", node, layout=layout)
 
 
-def trace_module(
-    module: Any, structure: Any, specs: Sequence[Spec]
-) -> tuple[Trace, list[Node], Any, list[Node]]:
+def trace_module(module: Any, structure: Any, specs: Sequence[Spec]) -> tuple[Trace, list[Node], Any, list[Node]]:
     """Run a module's forward on symbolic inputs; return the trace, its inputs and the outputs' structure and nodes."""
     trace = Trace()
     trace.module_names = {id(m): name for name, m in module.named_modules()}
@@ -169,13 +167,13 @@ def backward_module(module: Any, *dys: Any) -> Any:
     who = type(module).__name__
     runtime = runtime_of(module)
     with runtime.arena.lock:
-        if runtime.last is None or runtime.arena.owner is not runtime.last:
+        last: tuple[ModulePlan, dict[int, np.ndarray]] | None = runtime.last
+        if last is None or runtime.arena.owner is not last:
             raise RuntimeError(
                 f"{who}.backward: there is no forward run to go back from: call the module first; each call serves one "
                 "backward, and a later call of the same model (or a training step) ends it"
             )
-        mp: ModulePlan
-        mp, arrays = runtime.last
+        mp, arrays = last
         if len(mp.plan.phases) < 2:
             raise RuntimeError(f"{who}.backward: the last call ran under no_grad and kept nothing")
         arrays = arrays | _seed_arrays(mp, dys, who)
@@ -219,9 +217,7 @@ def _eager_runtime() -> Runtime:
     return cast(Runtime, _thread.runtime)
 
 
-def _run_function(
-    fn: Callable[..., Any], key: Any, args: Any, kwargs: Any, exact: Sequence[bool] | None = None
-) -> Any:
+def _run_function(fn: Callable[..., Any], key: Any, args: Any, kwargs: Any, exact: Sequence[bool] | None = None) -> Any:
     """Trace ``fn`` over the array arguments, run the plan (cached by key and specs) and return fresh arrays.
 
     ``exact``, for primitives: which arrays keep their dtype; the results then keep their layout too.
@@ -288,5 +284,3 @@ def run_primitive(name: str, *arrays: Any, **attrs: Any) -> Any:
 
     call.__name__ = name
     return _run_function(call, ("primitive", name), arrays, attrs, exact)
-
-

@@ -405,7 +405,7 @@ class Node:
         return self.permute(order)
 
     @property
-    def T(self) -> Node:  # noqa: N802 (PyTorch's and NumPy's name)
+    def T(self) -> Node:
         """Return the dimensions reversed."""
         return self.permute(tuple(reversed(range(self.ndim))))
 
@@ -481,18 +481,24 @@ def _resolve(shape: Sequence[int], node: Node) -> tuple[int, ...]:
     return tuple(int(s) for s in shape)
 
 
-_SCALAR_FORM = {
-    "add": lambda x, s, _: (x, 1.0, s),
-    "sub": lambda x, s, swapped: (x, -1.0, s) if swapped else (x, 1.0, -s),
-    "mul": lambda x, s, _: (x, s, 0.0),
-    "div": lambda x, s, swapped: (apply("pow", x, exponent=-1.0), s, 0.0) if swapped else (x, 1.0 / s, 0.0),
-}
+def _affine(name: str, x: Any, s: float, swapped: bool) -> Node:
+    """Return ``x op s`` (swapped: ``s op x``) as one affine step."""
+    if name == "add":
+        scale, shift = 1.0, s
+    elif name == "sub":
+        scale, shift = (-1.0, s) if swapped else (1.0, -s)
+    elif name == "mul":
+        scale, shift = s, 0.0
+    elif swapped:
+        x, scale, shift = apply("pow", x, exponent=-1.0), s, 0.0
+    else:
+        scale, shift = 1.0 / s, 0.0
+    return apply("affine", x, scale=scale, shift=shift)
 
 
 def _binary(name: str, a: Any, b: Any) -> Node:
     """Apply add, sub, mul or div; a plain number becomes part of one affine step."""
     scalar, other, swapped = (a, b, True) if isinstance(a, numbers.Real) else (b, a, False)
     if isinstance(scalar, numbers.Real) and not (name == "div" and not swapped and scalar == 0):
-        x, scale, shift = _SCALAR_FORM[name](other, float(scalar), swapped)
-        return apply("affine", x, scale=scale, shift=shift)
+        return _affine(name, other, float(scalar), swapped)
     return apply(name, a, b)

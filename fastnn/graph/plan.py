@@ -70,12 +70,12 @@ def source_array(node: Node, arrays: Mapping[int, np.ndarray], rng: np.ndarray) 
     if kind == "index":
         return np.ascontiguousarray(arrays[ref], np.int64)
     if kind == "parameter":
-        return ref.data  # type: ignore[no-any-return]
+        return ref.data
     if kind == "grad":
         return gradient_array(ref)
     if kind == "rng":
         return rng
-    return ref  # type: ignore[no-any-return]
+    return ref
 
 
 class Plan:

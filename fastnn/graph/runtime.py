@@ -115,7 +115,7 @@ def runtime_of(module: Any) -> Runtime:
     runtime = module.__dict__.get("_runtime")
     if runtime is None:
         runtime = module.__dict__["_runtime"] = Runtime()
-    return runtime  # type: ignore[no-any-return]
+    return runtime
 
 
 def seed_plan(plan: Plan) -> None:

@@ -102,12 +102,18 @@ typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *
 #else
 #define GEMM_TO_8(X, V)
 #endif
+#if GEMM_MR >= 12
+#define GEMM_TO_12(X, V) X(9, V) X(10, V) X(11, V) X(12, V)
+#else
+#define GEMM_TO_12(X, V)
+#endif
 #if GEMM_MR >= 14
-#define GEMM_TO_14(X, V) X(9, V) X(10, V) X(11, V) X(12, V) X(13, V) X(14, V)
+#define GEMM_TO_14(X, V) X(13, V) X(14, V)
 #else
 #define GEMM_TO_14(X, V)
 #endif
-#define GEMM_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V) GEMM_TO_6(X, V) GEMM_TO_8(X, V) GEMM_TO_14(X, V)
+#define GEMM_EACH_M(X, V)                                                                                            \
+    X(1, V) X(2, V) X(3, V) X(4, V) GEMM_TO_6(X, V) GEMM_TO_8(X, V) GEMM_TO_12(X, V) GEMM_TO_14(X, V)
 
 GEMM_EACH_M(GEMM_TILE, 1)
 GEMM_EACH_M(GEMM_TILE, 2)

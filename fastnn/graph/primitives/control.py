@@ -65,9 +65,10 @@ class PythonFunction(Primitive):
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> tuple[Node | None, ...]:
         seeds = [dy if dy is not None else o * 0.0 for dy, o in zip(dys, call.outputs, strict=True)]
-        wanted = tuple(i for i, (n, x) in enumerate(zip(needs, call.inputs, strict=True)) if n and x is not None)
-        grads = apply("python_backward", *seeds, function=call.attrs["function"], wanted=wanted,
-                      shapes=tuple(call.inputs[i].shape for i in wanted))  # type: ignore[union-attr]
+        needed = [(i, x) for i, (need, x) in enumerate(zip(needs, call.inputs, strict=True)) if need and x is not None]
+        wanted = tuple(i for i, _ in needed)
+        shapes = tuple(x.shape for _, x in needed)
+        grads = apply("python_backward", *seeds, function=call.attrs["function"], wanted=wanted, shapes=shapes)
         by_input = dict(zip(wanted, grads, strict=True))
         return tuple(by_input.get(i) for i in range(len(call.inputs)))
 
