@@ -10,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "as_axis",
+    "as_extent",
     "as_float",
     "as_int",
     "as_pair",
@@ -21,8 +22,12 @@ __all__ = [
 ]
 
 
-def as_int(name: str, value: Any, minimum: int | None = None) -> int:
-    """Return ``value`` as an int that is at least ``minimum``; bools and floats are refused.
+LARGEST_INT = 2**63 - 1  # what a field of a C operation holds
+LARGEST_EXTENT = 2**31 - 1  # of an axis, a window or a border: products of a few of them still fit such a field
+
+
+def as_int(name: str, value: Any, minimum: int | None = None, maximum: int = LARGEST_INT) -> int:
+    """Return ``value`` as an int between ``minimum`` and ``maximum``; bools and floats are refused.
 
     Raises
     ------
@@ -38,11 +43,18 @@ def as_int(name: str, value: Any, minimum: int | None = None) -> int:
         raise TypeError(f"expected {name} to be {wanted}, got {value!r}") from None
     if minimum is not None and number < minimum:
         raise ValueError(f"expected {name} to be {wanted}, got {number}")
+    if abs(number) > maximum:
+        raise ValueError(f"expected {name} to be at most {maximum} in size, got {number}")
     return number
 
 
+def as_extent(name: str, value: Any, minimum: int | None = None) -> int:
+    """Return ``value`` as an int that can be the extent of an axis, a window or a border."""
+    return as_int(name, value, minimum, LARGEST_EXTENT)
+
+
 def as_sizes(name: str, value: Any, count: int, minimum: int | None = None) -> tuple[int, ...]:
-    """Return an int, repeated, or a sequence of ``count`` ints, as a tuple of ``count`` ints."""
+    """Return an int, repeated, or a sequence of ``count`` ints, as a tuple of ``count`` extents."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         items = tuple(value)
         if len(items) == 1:
@@ -52,7 +64,7 @@ def as_sizes(name: str, value: Any, count: int, minimum: int | None = None) -> t
             raise ValueError(f"expected {name} to be an int or {kind}, got {items}")
     else:
         items = (value,) * count
-    return tuple(as_int(name, item, minimum) for item in items)
+    return tuple(as_extent(name, item, minimum) for item in items)
 
 
 def as_pair(name: str, value: Any, minimum: int | None = None) -> tuple[int, int]:

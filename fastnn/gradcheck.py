@@ -10,7 +10,7 @@ import numpy as np
 from .graph.execute import ModulePlan, trace_module
 from .graph.node import Node
 from .graph.plan import Phase, ReferencePlan
-from .graph.prepare import flatten, prepare
+from .graph.prepare import flatten, prepare_all
 from .graph.runtime import Runtime, seed_plan
 
 __all__ = ["GradcheckError", "gradcheck"]
@@ -74,7 +74,7 @@ def gradcheck(
     module = model if hasattr(model, "named_parameters") else _FunctionModule(model)
     leaves: list[Any] = []
     structure = flatten((args, {}), lambda v: hasattr(v, "__array__") or isinstance(v, list), leaves)
-    prepared = [prepare(leaf) for leaf in leaves]
+    prepared = prepare_all("gradcheck", leaves)
     specs = [s for _, s in prepared]
     analytic, seeds, rng = _analytic(module, structure, specs, [a for a, _ in prepared], seed)
     worst = ""

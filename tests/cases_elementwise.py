@@ -54,6 +54,7 @@ UNARY: dict[str, list[Mapping[str, Any]]] = {
     "hardswish": [{}],
     "hardsigmoid": [{}],
     "relu6": [{}],
+    "hardtanh": [{"min_val": -1.0, "max_val": 2.0}],
     "gelu": [{"approximate": "none"}, {"approximate": "tanh"}],
     "elu": [{"alpha": 1.0}, {"alpha": 0.5}],
     "softplus": [{"beta": 1.0, "threshold": 20.0}, {"beta": 2.0, "threshold": 3.0}],

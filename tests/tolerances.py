@@ -31,8 +31,8 @@ def words(text: str) -> frozenset[str]:
 
 # One rounding at most, or none: equal to the oracle's rounded result whatever the data.
 ALWAYS_EXACT = words(
-    "relu relu_bwd relu6 relu6_bwd abs sign clamp clamp_bwd maximum minimum extremum_bwd add sub mul div sqrt "
-    "accumulate expand reshape relayout convert permute slice slice_bwd cat pad amax check_finite detach "
+    "relu relu_bwd relu6 relu6_bwd hardtanh hardtanh_bwd abs sign clamp clamp_bwd maximum minimum extremum_bwd "
+    "add sub mul div sqrt accumulate expand reshape relayout convert permute slice slice_bwd cat pad amax check_finite detach "
     "max_pool2d adaptive_max_pool2d"
 )
 # Sums and products of small whole numbers: exact in float32.

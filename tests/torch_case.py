@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +64,11 @@ class Case:
             return f"F.{self.name}({', '.join([repr(v) for v in self.args] + settings)})"
         return f"{self.name}({', '.join(settings)}) on {', '.join(map(repr, self.args))}{mode}"
 
+    @property
+    def subject(self) -> str:
+        """What the case is about."""
+        return {"module": self.name, "function": f"F.{self.name}"}.get(self.kind, "expressions")
+
     def arrays(self) -> list[Drawn]:
         """All arrays to draw, those among the options last."""
         return [*_drawn_in(self.args), *_drawn_in(self.make), *_drawn_in(self.options)]
@@ -100,6 +106,13 @@ def _special(rng: Rng, shape: Shape) -> np.ndarray:
     return x
 
 
+def _big(rng: Rng, shape: Shape) -> np.ndarray:
+    """Numbers that saturate, but for the first row: its values give the case its scale."""
+    x = 40.0 * rng.normal(size=shape)
+    x[:1] /= 30.0
+    return x
+
+
 def _shares(rng: Rng, shape: Shape) -> np.ndarray:
     """Probabilities that add up to 1 along the classes (axis 1, or the only one)."""
     axis = min(1, len(shape) - 1)
@@ -115,7 +128,7 @@ def _ignored(rng: Rng, shape: Shape, classes: int) -> np.ndarray:
 
 KINDS: dict[str, Callable[[Rng, Shape, int], np.ndarray]] = {
     "normal": lambda rng, shape, _: 1.5 * rng.normal(size=shape),
-    "big": lambda rng, shape, _: 40.0 * rng.normal(size=shape),
+    "big": lambda rng, shape, _: _big(rng, shape),
     "positive": lambda rng, shape, _: rng.uniform(0.3, 2.0, shape),
     "unit": lambda rng, shape, _: rng.uniform(0.02, 0.98, shape),
     # Multiples of 1/2: every kink of an activation, clamp or robust loss is hit, and maxima have ties.
@@ -177,15 +190,15 @@ def load() -> tuple[dict[str, Record], str]:
     """Return all records by the cases' ids, and the version of PyTorch that they are from."""
     with np.load(ARCHIVE) as archive:
         keys = archive["keys"].tobytes().decode().split("\n")
-        whole, ranks, sizes, values = (archive[k] for k in ("whole", "ranks", "sizes", "values"))
-        version = str(archive["version"])
+        whole, ranks, sizes = (archive[k].tolist() for k in ("whole", "ranks", "sizes"))
+        values, version = archive["values"], str(archive["version"])
     records: dict[str, Record] = {}
     at = first = 0
     for key, is_whole, rank in zip(keys, whole, ranks, strict=True):
-        shape = tuple(int(s) for s in sizes[first : first + rank])
-        size = int(np.prod(shape))
+        shape = tuple(sizes[first : first + rank])
+        size = math.prod(shape)
         array = values[at : at + size].reshape(shape)
         name, part = key.split("\t")
         records.setdefault(name, {})[part] = array.astype(np.int64) if is_whole else array
-        at, first = at + size, first + int(rank)
+        at, first = at + size, first + rank
     return records, version

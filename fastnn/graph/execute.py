@@ -12,7 +12,7 @@ import numpy as np
 from .differentiate import differentiate
 from .node import Node, apply, as_node
 from .plan import Phase, Plan, make_plan
-from .prepare import flatten, is_array, prepare, unflatten
+from .prepare import flatten, is_array, prepare_all, unflatten
 from .primitive import find
 from .runtime import Runtime, grad_enabled, runtime_of, seed_plan
 from .spec import Spec, default_layout
@@ -114,7 +114,7 @@ def plan_for(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
     runtime = runtime_of(module)
     leaves: list[Any] = []
     structure = flatten((args, kwargs), _leaf, leaves)
-    prepared = [prepare(leaf) for leaf in leaves]
+    prepared = prepare_all(type(module).__name__, leaves)
     specs = tuple(s for _, s in prepared)
     keep = grad_enabled()
     key = (structure, specs, keep, runtime.signature(module))
@@ -226,7 +226,7 @@ def _run_function(fn: Callable[..., Any], key: Any, args: Any, kwargs: Any, exac
     leaves: list[Any] = []
     structure = flatten((args, kwargs), lambda v: is_array(v), leaves)
     leaves = [getattr(v, "data", v) if hasattr(v, "requires_grad") else v for v in leaves]
-    prepared = [prepare(v, bool(exact and exact[i])) for i, v in enumerate(leaves)]
+    prepared = prepare_all(getattr(fn, "__name__", str(key)), leaves, exact or ())
     specs = tuple(s for _, s in prepared)
 
     def build() -> tuple[Trace, Plan, Any, list[Node]]:

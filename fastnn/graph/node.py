@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .indexing import getitem, matmul
+from .prepare import real_array
 from .primitive import Call, InputRule, find
 from .spec import Spec, default_layout
 from .trace import current_trace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Node", "apply", "as_index", "as_node"]
 
 
+LARGEST_VALUE = 2**44  # elements
 _NAMED = "fastnn_named"  # marks an error whose message already says who
 
 
@@ -38,8 +40,8 @@ def as_node(value: Any, exact: bool = False) -> Node:
         raise RuntimeError("operations on nodes work only while a model is traced")
     if hasattr(value, "requires_grad") and isinstance(getattr(value, "data", None), np.ndarray):
         return trace.parameter(value)
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.dtype.kind in "cOSUV":
+    array = value if isinstance(value, np.ndarray) else _plain_array(value)
+    if array.dtype.kind not in "fiub":
         raise TypeError(f"expected numbers, got an array of dtype {array.dtype}")
     if exact:
         return trace.array(array)
@@ -48,6 +50,15 @@ def as_node(value: Any, exact: bool = False) -> Node:
     elif array.dtype.kind in "iub" and array.dtype not in (np.uint8, np.int64, np.int32, np.uint64):
         array = array.astype(np.int64)
     return trace.array(array)
+
+
+def _plain_array(value: Any) -> np.ndarray:
+    """Return a number or nested lists of numbers as an array."""
+    if value is None or isinstance(value, (str, bytes, dict)):
+        raise TypeError(f"expected an array of numbers, got {type(value).__name__}")
+    if isinstance(value, (tuple, list)) and any(isinstance(v, Node) for v in value):
+        raise TypeError(f"expected one array of numbers, got a {type(value).__name__} of {len(value)} values")
+    return real_array(value)
 
 
 def as_index(node: Node) -> Node:
@@ -96,10 +107,19 @@ def _call(primitive: Any, inputs: tuple[Node | None, ...], attrs: dict[str, Any]
     assert trace is not None
     specs = primitive.infer(*(None if i is None else i.spec for i in inputs), **attrs)
     single = isinstance(specs, Spec)
+    for spec in (specs,) if single else specs:
+        _expect_addressable(spec)
     call = Call(primitive, inputs, attrs, scope=trace.scope_label)
     call.outputs = tuple(Node(trace, s, call=call, index=i) for i, s in enumerate((specs,) if single else specs))
     (trace.effects if primitive.mutates else trace.calls).append(call)
     return call.outputs[0] if single else call.outputs
+
+
+def _expect_addressable(spec: Spec) -> None:
+    """Refuse a value that no machine holds before its size overflows in C; extents of 0 do not hide the others."""
+    size = math.prod(max(n, 1) for n in spec.shape)
+    if size > LARGEST_VALUE:
+        raise ValueError(f"expected values of at most {LARGEST_VALUE} elements, got shape {spec.shape} of {size}")
 
 
 def apply(name: str, *inputs: Any, **attrs: Any) -> Any:
@@ -125,12 +145,12 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Any:
         if rules and rules[-1].variadic:
             rules = rules[:-1] + (rules[-1],) * (len(inputs) - len(rules) + 1)
         if len(inputs) > len(rules):
-            raise TypeError(f"{name} takes {len(rules)} inputs, got {len(inputs)}")
+            raise TypeError(f"expected at most {len(rules)} inputs of {name}, got {len(inputs)}")
         nodes: list[Node | None] = []
         for rule, value in zip(rules, inputs, strict=False):
             if value is None:
                 if not rule.optional:
-                    raise TypeError(f"{name} needs its input {rule.name}")
+                    raise TypeError(f"expected an array for {rule.name} of {name}, got None")
                 nodes.append(None)
             else:
                 nodes.append(_converted(as_node(value, rule.demand == "any"), rule))

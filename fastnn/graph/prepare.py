@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .spec import Spec
 
-__all__ = ["flatten", "is_array", "prepare", "unflatten"]
+__all__ = ["flatten", "is_array", "prepare", "prepare_all", "real_array", "unflatten"]
 
 _EXACT = ("float32", "int64", "uint8")
 
@@ -17,6 +17,14 @@ _EXACT = ("float32", "int64", "uint8")
 def is_array(value: Any) -> bool:
     """Tell whether a value is data for a plan: an array of any library, not a number or a string."""
     return isinstance(value, np.ndarray) or hasattr(value, "__array__") or hasattr(value, "__dlpack__")
+
+
+def real_array(value: Any) -> np.ndarray:
+    """Return nested lists or another library's array as an array; lists that are no box of numbers are refused."""
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"expected an array, or lists of numbers of equal lengths, got {value!r:.80}") from error
 
 
 def prepare(value: Any, exact: bool = False) -> tuple[np.ndarray, Spec]:
@@ -38,7 +46,7 @@ def prepare(value: Any, exact: bool = False) -> tuple[np.ndarray, Spec]:
     """
     if not isinstance(value, np.ndarray):
         has_array = hasattr(value, "__array__") or not hasattr(value, "__dlpack__")
-        value = np.asarray(value) if has_array else np.from_dlpack(value)
+        value = real_array(value) if has_array else np.from_dlpack(value)
     kind = value.dtype.kind
     if kind not in "fiub":
         raise TypeError(f"expected an array of numbers, got dtype {value.dtype}")
@@ -51,6 +59,15 @@ def prepare(value: Any, exact: bool = False) -> tuple[np.ndarray, Spec]:
     if not value.flags.c_contiguous:
         value = np.ascontiguousarray(value)
     return value, Spec(value.shape, value.dtype.name, "c")
+
+
+def prepare_all(who: str, values: Sequence[Any], exact: Sequence[bool] = ()) -> list[tuple[np.ndarray, Spec]]:
+    """Prepare several arrays; errors say who was called."""
+    flags = exact or [False] * len(values)
+    try:
+        return [prepare(value, flag) for value, flag in zip(values, flags, strict=True)]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{who}: {error}") from None
 
 
 class _Slot:

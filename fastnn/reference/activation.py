@@ -140,6 +140,18 @@ def relu6_bwd(dy: Array, x: Array) -> Array:
 
 
 @wide
+def hardtanh(x: Array, *, min_val: float, max_val: float) -> Array:
+    """x limited to [min_val, max_val]; NaN stays NaN."""
+    return np.clip(x, min_val, max_val)
+
+
+@wide
+def hardtanh_bwd(dy: Array, x: Array, *, min_val: float, max_val: float) -> Array:
+    """dy where min_val < x < max_val."""
+    return np.where((x <= min_val) | (x >= max_val), 0.0, dy)
+
+
+@wide
 def gelu(x: Array, *, approximate: str) -> Array:
     """x Phi(x), Phi the normal distribution function or its tanh form (Hendrycks and Gimpel, 2016)."""
     return x * _normal_cdf(x, approximate)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ._precision import Array, wide
@@ -23,7 +25,8 @@ def linear_bwd_data(dy: Array, w: Array) -> Array:
 @wide
 def linear_bwd_weights(dy: Array, x: Array) -> Array:
     """dw = dy^T x over all rows."""
-    return dy.reshape(-1, dy.shape[-1]).T @ x.reshape(-1, x.shape[-1])
+    rows = math.prod(dy.shape[:-1])
+    return dy.reshape(rows, dy.shape[-1]).T @ x.reshape(rows, x.shape[-1])
 
 
 @wide

@@ -12,7 +12,7 @@ from ..graph.execute import call_hooks, hook_nodes
 from ..graph.node import Node, apply
 from ..graph.optimize import record_update
 from ..graph.plan import Phase, Plan, make_plan
-from ..graph.prepare import flatten, is_array, prepare, unflatten
+from ..graph.prepare import flatten, is_array, prepare_all, unflatten
 from ..graph.runtime import runtime_of, seed_plan
 from ..graph.spec import Spec
 from ..graph.trace import Trace
@@ -243,7 +243,7 @@ class TrainStep:
         runtime = runtime_of(self.model)
         leaves: list[Any] = []
         structure = flatten((x, y), lambda v: is_array(v) or isinstance(v, list), leaves)
-        prepared = [prepare(leaf) for leaf in leaves]
+        prepared = prepare_all("TrainStep", leaves)
         specs = tuple(s for _, s in prepared)
         loss_signature = self._loss_signature()
         key = (

@@ -5,7 +5,7 @@
 #define FNN_LEVEL "avx512"
 #define FNN_TABLE fnn_kernels_avx512
 #define GEMM_MR 14
-#define GEMM_KC 256
+#define GEMM_KC 512
 #define GEMM_NV 2
 
 #include "../kernels/all.h"

@@ -79,6 +79,7 @@ static inline vf act_sign(vf x, vf a, vf b) {
     return v_sel(v_lt(v_zero(), x), v_set1(1.0f), v_sel(v_lt(x, v_zero()), v_set1(-1.0f), x));
 }
 static inline vf act_clamp(vf x, vf lo, vf hi) { return v_min(hi, v_max(lo, x)); }
+static inline vf act_hardtanh(vf x, vf lo, vf hi) { return act_clamp(x, lo, hi); }
 static inline vf act_affine(vf x, vf scale, vf shift) { return v_fma(x, scale, shift); }
 
 /* ---- dx from dy and the saved x (or y, where the formula is simpler in it) ---- */
@@ -108,6 +109,10 @@ static inline vf act_silu_bwd(vf dy, vf x, vf a, vf b) {
 static inline vf act_relu6_bwd(vf dy, vf x, vf a, vf b) {
     (void)a, (void)b;
     return v_sel(vm_or(v_le(x, v_zero()), v_le(v_set1(6.0f), x)), v_zero(), dy);
+}
+/* At the limits themselves PyTorch's hardtanh has no gradient, and its clamp has one. */
+static inline vf act_hardtanh_bwd(vf dy, vf x, vf lo, vf hi) {
+    return v_sel(vm_or(v_le(x, lo), v_le(hi, x)), v_zero(), dy);
 }
 static inline vf act_hardsigmoid_bwd(vf dy, vf x, vf a, vf b) {
     (void)a, (void)b;

@@ -10,7 +10,6 @@
 
 #define GEMM_NR (GEMM_NV * VL)
 #define GEMM_UNROLL _Pragma("GCC unroll 16")
-#define GEMM_STEPS 8 /* of k between two looks ahead */
 #define GEMM_LINE 16 /* floats of a cache line */
 
 static inline __attribute__((always_inline)) vf act_apply(vf x, int activation, vf slope) {
@@ -36,22 +35,20 @@ static inline __attribute__((always_inline)) vf gemm_read(const float *p, int la
     return v_load_n(p, lanes);
 }
 
-/* One k of a tile: rows in pairs, as two broadcasts under way at once are worth 3 % on cores with two FMA units. */
+/* One k of a tile. */
 static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const float *a, const float *b,
                                                             vf acc[GEMM_MR][GEMM_NV]) {
     vf bv[GEMM_NV];
     GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
-    GEMM_UNROLL for (int i = 0; i < M; i += 2) {
-        const vf a0 = v_set1(a[i]), a1 = v_set1(a[i + 1 < M ? i + 1 : i]);
-        GEMM_UNROLL for (int j = 0; j < V; j++) {
-            acc[i][j] = v_fma(a0, bv[j], acc[i][j]);
-            if (i + 1 < M) acc[i + 1][j] = v_fma(a1, bv[j], acc[i + 1][j]);
-        }
+    GEMM_UNROLL for (int i = 0; i < M; i++) {
+        const vf av = v_set1(a[i]);
+        GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
     }
 }
 
 /* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
- * ask the third-level cache for meanwhile, two lines each GEMM_STEPS. */
+ * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators spill;
+ * a loop within the loop costs 4 %. */
 static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const fnn_gemm_block *g,
                                                             const float *a, const float *b, const int64_t *rows,
                                                             int64_t column, const float *ahead) {
@@ -59,13 +56,14 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V * VL; j += GEMM_LINE)
         __builtin_prefetch(g->c + column + rows[i] + j, 1);
-    for (int64_t p = 0; p < g->k; ahead += 2 * GEMM_LINE) {
+    int64_t p = 0;
+#pragma GCC unroll 1
+    for (; p + 2 <= g->k; p += 2, a += 2 * GEMM_MR, b += 2 * V * VL, ahead += GEMM_LINE) {
         __builtin_prefetch(ahead, 0, 2);
-        __builtin_prefetch(ahead + GEMM_LINE, 0, 2);
-        const int64_t stop = g->k - p < GEMM_STEPS ? g->k : p + GEMM_STEPS;
-#pragma GCC unroll 2 /* more, or a full unroll, and GCC reorders the chains until accumulators spill */
-        for (; p < stop; p++, a += GEMM_MR, b += V * VL) gemm_step(M, V, a, b, acc);
+        gemm_step(M, V, a, b, acc);
+        gemm_step(M, V, a + GEMM_MR, b + V * VL, acc);
     }
+    if (p < g->k) gemm_step(M, V, a, b, acc);
     float *const c = g->c + column;
     const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
     if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
@@ -148,7 +146,7 @@ static void gemm_statistics(const fnn_gemm_block *g, int64_t column, int64_t n) 
 /* All tiles of a block: a B panel stays in the first-level cache while the rows of A stream past it, and the panel
  * after it comes nearer. */
 static void gemm_block(const fnn_gemm_block *g) {
-    const int64_t lines = g->k / GEMM_STEPS * 2 * GEMM_LINE;
+    const int64_t lines = g->k / 2 * GEMM_LINE;
     for (int64_t j = 0; j < g->n; j += GEMM_NR) {
         const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
         const int64_t v = (n + VL - 1) / VL, more = j + GEMM_NR < g->n ? g->k * v * VL : 0;

@@ -73,6 +73,7 @@ _activation("silu")
 _activation("hardswish")
 _activation("hardsigmoid")
 _activation("relu6")
+_activation("hardtanh", numbers=("min_val", "max_val"))
 _activation("elu", numbers=("alpha",))
 _activation("softplus", numbers=("beta", "threshold"))
 

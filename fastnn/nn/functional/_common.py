@@ -32,9 +32,11 @@ def naming(function: str) -> Iterator[None]:
 
 
 def expect_ndim(input: Any, *ndims: int) -> None:
-    """Raise ValueError unless the input has one of these numbers of dimensions."""
+    """Raise TypeError or ValueError unless the input is an array of one of these numbers of dimensions."""
+    wanted = " or ".join(f"{n}-D {_AXES[n]}" for n in ndims)
+    if not hasattr(input, "ndim"):
+        raise TypeError(f"expected {wanted} input, got {type(input).__name__}")
     if input.ndim not in ndims:
-        wanted = " or ".join(f"{n}-D {_AXES[n]}" for n in ndims)
         raise ValueError(f"expected {wanted} input, got shape {tuple(input.shape)}")
 
 

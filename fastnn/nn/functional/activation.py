@@ -161,7 +161,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         low, high = _checks.as_float("min_val", min_val), _checks.as_float("max_val", max_val)
         if low > high:
             raise ValueError(f"expected min_val <= max_val, got {low} and {high}")
-    return apply("clamp", input, min=low, max=high)
+    return apply("hardtanh", input, min_val=low, max_val=high)
 
 
 @eager
@@ -279,7 +279,7 @@ def softmax(input: Tensor, dim: int | None = None) -> Tensor:
     [[0.5, 0.5]]
     """
     with naming("softmax"):
-        axis = _softmax_axis(dim, input.ndim)
+        axis = _softmax_axis(dim, as_node(input).ndim)
     return apply("softmax", input, axis=axis)
 
 
@@ -295,7 +295,7 @@ def softmin(input: Tensor, dim: int | None = None) -> Tensor:
     [[0.5, 0.5]]
     """
     with naming("softmin"):
-        axis = _softmax_axis(dim, input.ndim)
+        axis = _softmax_axis(dim, as_node(input).ndim)
     return apply("softmax", -as_node(input).float(), axis=axis)
 
 
@@ -311,5 +311,5 @@ def log_softmax(input: Tensor, dim: int | None = None) -> Tensor:
     -0.6931
     """
     with naming("log_softmax"):
-        axis = _softmax_axis(dim, input.ndim)
+        axis = _softmax_axis(dim, as_node(input).ndim)
     return apply("log_softmax", input, axis=axis)

@@ -54,8 +54,9 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     """
     with naming("dropout2d"):
         p = _checks.as_probability("p", p)
-        if input.ndim < 3:
-            raise ValueError(f"expected (N, C, L) or (N, C, H, W) input, got shape {tuple(input.shape)}")
+        shape = as_node(input).shape
+        if len(shape) < 3:
+            raise ValueError(f"expected (N, C, L) or (N, C, H, W) input, got shape {shape}")
     return _drop(input, p, training, "channel")
 
 

@@ -141,7 +141,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 0.0001, beta: f
     """
     with naming("local_response_norm"):
         expect_ndim(input, 3, 4)
-        attrs: dict[str, Any] = {"size": _checks.as_int("size", size, 1)}
+        attrs: dict[str, Any] = {"size": _checks.as_extent("size", size, 1)}
         for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
             attrs[name] = _checks.as_float(name, value)
     if input.ndim == 3:

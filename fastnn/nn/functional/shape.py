@@ -45,7 +45,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     x = as_node(input)
     with naming("unflatten"):
         axis = _checks.as_axis("dim", dim, x.ndim)
-        parts = [_checks.as_int("sizes", size, -1) for size in sizes]
+        parts = [_checks.as_extent("sizes", size, -1) for size in sizes]
         known = math.prod(size for size in parts if size != -1)
         if parts.count(-1) == 1 and known > 0:
             parts[parts.index(-1)] = x.shape[axis] // known
@@ -76,7 +76,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     x = as_node(input)
     with naming("pad"):
         _checks.one_of("mode", mode, ("constant",))
-        sides = [_checks.as_int("pad", side) for side in pad]
+        sides = [_checks.as_extent("pad", side) for side in pad]
         if len(sides) % 2 or len(sides) > 2 * x.ndim:
             raise ValueError(f"expected pad to hold pairs for at most {x.ndim} dimensions, got {tuple(pad)}")
         fill = 0.0 if value is None else _checks.as_float("value", value)
@@ -106,7 +106,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> np.ndarray:
     with naming("one_hot"):
         if index.dtype.kind not in "iu":
             raise TypeError(f"expected whole numbers, got dtype {index.dtype}")
-        classes = _checks.as_int("num_classes", num_classes, -1)
+        classes = _checks.as_extent("num_classes", num_classes, -1)
         if classes == -1:
             classes = int(index.max(initial=-1)) + 1
         if index.size and (index.min() < 0 or index.max() >= classes):

@@ -1,0 +1,17 @@
+"""Write PyTorch's values of every layer, loss, function and tensor operation into ``torch_values.npz``. Run as a script."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from torch_case import ARCHIVE, generator, save
+from torch_function_cases import all_cases
+from torch_values import values
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    save({name: values(case, generator(case, 0)) for name, case in all_cases().items()}, torch.__version__)
+    print(f"{ARCHIVE}: {ARCHIVE.stat().st_size} bytes, from PyTorch {torch.__version__}")
