@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 LEVELS = ("baseline", "portable", "avx2", "avx512", "neon")
+MOST_THREADS = 1024
 PRECISIONS = ("fast", "high", "exact")
 
 
@@ -113,11 +114,13 @@ def _choose_threads() -> None:
         text = os.environ.get(name, "").split(",")[0].strip()
         if not text:
             continue
-        if text.isdigit() and int(text) > 0:
+        if text.isdecimal() and 1 <= int(text) <= MOST_THREADS:
             state.threads, state.why_threads = int(text), f"{name}={text}"
             return
         if name == "FASTNN_NUM_THREADS":
-            raise RuntimeError(f"FASTNN_NUM_THREADS: expected a positive number, got {text!r}")
+            raise RuntimeError(
+                f"FASTNN_NUM_THREADS: expected a positive number, got {text!r} (at most {MOST_THREADS})"
+            )
     if state.core is None:
         state.threads, state.why_threads = 1, "the reference backend runs on NumPy's threads"
     else:
@@ -151,11 +154,11 @@ def set_num_threads(n: int) -> None:
     >>> fn.get_num_threads()
     2
     """
-    if isinstance(n, bool) or not isinstance(n, int):
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"set_num_threads: expected an int, got {type(n).__name__}")
-    if not 1 <= n <= 1024:
-        raise ValueError(f"set_num_threads: expected 1 to 1024 threads, got {n}")
-    state.threads, state.why_threads = n, "set_num_threads"
+    if not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"set_num_threads: expected 1 to {MOST_THREADS} threads, got {n}")
+    state.threads, state.why_threads = int(n), "set_num_threads"
 
 
 def get_num_threads() -> int:

@@ -55,6 +55,8 @@ def as_extent(name: str, value: Any, minimum: int | None = None) -> int:
 
 def as_sizes(name: str, value: Any, count: int, minimum: int | None = None) -> tuple[int, ...]:
     """Return an int, repeated, or a sequence of ``count`` ints, as a tuple of ``count`` extents."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         items = tuple(value)
         if len(items) == 1:

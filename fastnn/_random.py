@@ -58,7 +58,10 @@ def manual_seed(seed: int) -> int:
     >>> fn.manual_seed(7)
     7
     """
-    value = operator.index(seed)
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"manual_seed: expected an int, got {seed!r}") from None
     if not 0 <= value < 1 << _SEED_BITS:
         raise ValueError(f"manual_seed: expected a seed from 0 to 2**64 - 1, got {value}")
     _state.reset(value)

@@ -59,10 +59,10 @@ typedef struct fnn_op_class {
 
 struct fnn_op {
     const fnn_op_class *cls;
-    const struct fnn_kernels *k; /* kernels of the level that was active at creation */
-    void *problem;               /* what was asked: the class's problem struct */
-    void *plan;                  /* what init chose; malloc'ed by init, freed with the op; may be NULL */
-    int64_t units;               /* pieces of work that threads divide among them; 1: always one thread */
+    const struct fnn_kernels *k;           /* kernels of the level that was active at creation */
+    void *problem;                         /* what was asked: the class's problem struct */
+    void *plan;                            /* what init chose; malloc'ed by init, freed with the op; may be NULL */
+    int64_t units;                         /* pieces of work that threads divide among them; 1: always one thread */
     size_t scratch_shared, scratch_thread; /* bytes */
     double flops, bytes;                   /* for the grain rule and reports; bytes read + written */
     const char *algorithm;                 /* short name of what init chose, static storage */
@@ -78,16 +78,16 @@ struct fnn_op {
 #define FNN_TABLE_I(T, name) {#name, 'i', 1, offsetof(T, name)},
 #define FNN_TABLE_D(T, name) {#name, 'd', 1, offsetof(T, name)},
 #define FNN_TABLE_A(T, name, n) {#name, 'i', n, offsetof(T, name)},
-#define FNN_PROBLEM(T, FIELDS)                                                                                    \
-    typedef struct T {                                                                                            \
-        FIELDS(FNN_STRUCT_I, FNN_STRUCT_D, FNN_STRUCT_A, T)                                                       \
-    } T;                                                                                                          \
+#define FNN_PROBLEM(T, FIELDS)                                                                                       \
+    typedef struct T {                                                                                               \
+        FIELDS(FNN_STRUCT_I, FNN_STRUCT_D, FNN_STRUCT_A, T)                                                          \
+    } T;                                                                                                             \
     static const fnn_field T##_fields[] = {FIELDS(FNN_TABLE_I, FNN_TABLE_D, FNN_TABLE_A, T)};
 
 /* The class of one operation; listed once more in ops/ops.inc, nowhere else. */
-#define FNN_OP_CLASS(op_name, T, buffer_names, init_fn, run_fn)                                                   \
-    const fnn_op_class fnn_class_##op_name = {                                                                    \
-        #op_name, buffer_names, sizeof(T), T##_fields, (int)(sizeof T##_fields / sizeof T##_fields[0]),           \
+#define FNN_OP_CLASS(op_name, T, buffer_names, init_fn, run_fn)                                                      \
+    const fnn_op_class fnn_class_##op_name = {                                                                       \
+        #op_name, buffer_names, sizeof(T), T##_fields, (int)(sizeof T##_fields / sizeof T##_fields[0]),              \
         init_fn,  run_fn}
 
 static inline size_t fnn_round_up(size_t bytes) { return (bytes + FNN_ALIGN - 1) / FNN_ALIGN * FNN_ALIGN; }
@@ -140,11 +140,11 @@ const char *fnn_team_backend(void);
 int fnn_has_openmp(void);
 int fnn_default_threads(char *why, size_t size); /* min(affinity, cgroup quota, physical cores) and the reason */
 
-int fnn_level_count(void);            /* levels compiled in, lowest first */
-const char *fnn_level_name(int i);    /* "baseline" "avx2" "avx512" | "neon" | "portable" */
-int fnn_level_detected(void);         /* highest compiled level that the processor and the OS support */
+int fnn_level_count(void);         /* levels compiled in, lowest first */
+const char *fnn_level_name(int i); /* "baseline" "avx2" "avx512" | "neon" | "portable" */
+int fnn_level_detected(void);      /* highest compiled level that the processor and the OS support */
 int fnn_level_active(void);
-int fnn_set_level(int i);             /* 0: done, -1: beyond what was detected */
-const char *fnn_cpu_features(void);   /* what cpuid and XCR0 say, as words */
+int fnn_set_level(int i);           /* 0: done, -1: beyond what was detected */
+const char *fnn_cpu_features(void); /* what cpuid and XCR0 say, as words */
 
 #endif

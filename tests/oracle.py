@@ -86,11 +86,15 @@ def run_kernel(case: Case, inputs: Sequence[Any], keep_strides: bool = False) ->
     return [*_listed(result), *(guards[i].array for i in written)]
 
 
+def last_plan() -> CompiledPlan:
+    """The plan that a function on arrays ran last."""
+    entry = next(reversed(_eager_runtime().plans._plans.values()))
+    return next(part for part in entry if isinstance(part, CompiledPlan))
+
+
 def check_no_overrun(who: str) -> None:
     """After a poisoned run: memory behind and between the last plan's buffers, and behind its scratch, is untouched."""
-    runtime = _eager_runtime()
-    plan = next(p for p in next(reversed(runtime.plans._plans.values())) if isinstance(p, CompiledPlan))
-    arena = runtime.arena
+    plan, arena = last_plan(), _eager_runtime().arena
     values = np.frombuffer(arena.block, np.uint8, min(arena.block.nbytes, plan.arena_bytes + BEHIND))
     free = np.ones(values.size, dtype=bool)
     for interval in plan.intervals.values():

@@ -25,7 +25,7 @@ SMALL = small_cases()
 BIG = [case for case in all_cases() if case.group == "big"]
 LEVELS = _core.levels()
 THREADS = (1, 2, 3)
-TESTED = sorted(name for name, primitive in all_primitives().items() if not hasattr(primitive, "run_host"))
+TESTED = sorted(name for name, primitive in all_primitives().items() if not primitive.host)
 
 # Too little work to share among threads, or none at all.
 ONE_THREAD = frozenset({"clip_coef", "batch_norm_update", "detach"})

@@ -239,6 +239,34 @@ def test_a_user_function_inside_a_step():
     assert losses[-1] < losses[0]
 
 
+def test_an_exception_in_a_user_function_is_named_and_updates_nothing():
+    class Fails(nn.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, dy):
+            raise ZeroDivisionError("on purpose")
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return Fails.apply(self.linear(x))
+
+    model = Model()
+    before = model.state_dict()
+    step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ZeroDivisionError, match="on purpose") as caught:
+        step(np.ones((3, 2)), np.zeros((3, 2)))
+    assert "in Fails.backward" in "".join(caught.value.__notes__)
+    for key, value in before.items():
+        np.testing.assert_array_equal(value, model.state_dict()[key], err_msg=key)
+
+
 def test_memory_is_flat_over_many_steps_and_batch_sizes():
     import resource
 

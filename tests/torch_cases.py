@@ -162,7 +162,21 @@ POOLS = [
 # ---- activations ----
 
 ACTIVATION_OPTIONS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in "ReLU ReLU6 Sigmoid Tanh SiLU Mish Hardswish Hardsigmoid Softsign LogSigmoid".split()),
+    *(
+        (name, {})
+        for name in [
+            "ReLU",
+            "ReLU6",
+            "Sigmoid",
+            "Tanh",
+            "SiLU",
+            "Mish",
+            "Hardswish",
+            "Hardsigmoid",
+            "Softsign",
+            "LogSigmoid",
+        ]
+    ),
     ("LeakyReLU", {}),
     ("LeakyReLU", {"negative_slope": 0.25}),
     ("LeakyReLU", {"negative_slope": 0.0}),
@@ -289,7 +303,10 @@ VALUE_LOSSES = [
     ),
 ]
 
-SQUARES, HINGE = "((a - b) ** 2)", f"(F.multi_margin_loss(a, b, p={{p}}, margin={{margin}}, reduction='{{word}}') * {C})"
+SQUARES, HINGE = (
+    "((a - b) ** 2)",
+    f"(F.multi_margin_loss(a, b, p={{p}}, margin={{margin}}, reduction='{{word}}') * {C})",
+)
 HINGES: list[dict[str, Any]] = [{}, {"margin": 0.5}, {"p": 2}, {"margin": 2.0, "p": 2}]
 
 OWN_LOSSES = [

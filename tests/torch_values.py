@@ -55,7 +55,9 @@ def values(case: Case, rng: Rng) -> Record:
     tensors = [_double(a).requires_grad_(d.has_gradient) for a, d in zip(arrays, case.arrays(), strict=True)]
     module = _module(case, tensors)
     leaves = {f"dx.{i}": t for i, t in enumerate(tensors) if t.requires_grad}
-    buffers = {f"after.{i}": t for i, (t, d) in enumerate(zip(tensors, case.arrays(), strict=True)) if d.kind == "running"}
+    buffers = {
+        f"after.{i}": t for i, (t, d) in enumerate(zip(tensors, case.arrays(), strict=True)) if d.kind == "running"
+    }
     if module is not None:
         state = {k: draw_state(k, tuple(v.shape), rng) for k, v in module.state_dict().items()}
         module.load_state_dict({k: _double(v) for k, v in state.items()})
@@ -71,7 +73,7 @@ def values(case: Case, rng: Rng) -> Record:
     dy = torch.cat([_double(dy).reshape(-1) for dy in dys])
     grads, terms = _gradients(y, dy, list(leaves.values()))
     record |= {key: g.numpy() for key, g in zip(leaves, grads, strict=True)}
-    return record | _scales(record, dict(zip(leaves, terms[1:], strict=True)), terms[0])
+    return record | _scales(case, record, dict(zip(leaves, terms[1:], strict=True)), terms[0])
 
 
 def _gradients(y: torch.Tensor, dy: torch.Tensor, leaves: Tensors) -> tuple[Tensors, Tensors]:
@@ -90,9 +92,14 @@ def _gradients(y: torch.Tensor, dy: torch.Tensor, leaves: Tensors) -> tuple[Tens
     return [torch.zeros_like(x) if g is None else g for g, x in zip(grads, leaves, strict=True)], [of_outputs, *sums]
 
 
-def _scales(record: Record, gradient_terms: dict[str, torch.Tensor], output_terms: torch.Tensor) -> Record:
+# Their derivative cancels inside, y (dy - sum y dy): terms of the size of y dy, however small the derivative is.
+CANCELS = ("softmax", "softmin")
+
+
+def _scales(case: Case, record: Record, gradient_terms: dict[str, torch.Tensor], output_terms: torch.Tensor) -> Record:
     """Return the scale of every value; running statistics are averages of the inputs and of their squares."""
-    inputs = max((_largest(a) for key, a in record.items() if key.startswith("array.")), default=0.0)
+    numbers = [a for key, a in record.items() if key.startswith("array.") and a.dtype.kind == "f"]
+    inputs = max(map(_largest, numbers), default=0.0)
     scales: Record = {}
     for key, value in record.items():
         kind = key.split(".")[0]
@@ -100,6 +107,8 @@ def _scales(record: Record, gradient_terms: dict[str, torch.Tensor], output_term
             terms = {"y": _largest(output_terms.numpy()), "after": inputs}.get(kind, 0.0)
             if key in gradient_terms:
                 terms = _largest(gradient_terms[key].numpy())
+                if case.name.lower() in CANCELS:
+                    terms = max(terms, _largest(record["y.0"]) * _largest(record["dy.0"]))
             scales[f"scale.{key}"] = np.float32(max(terms, _largest(value)))
     return scales
 

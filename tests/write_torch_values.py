@@ -1,4 +1,4 @@
-"""Write PyTorch's values of every layer, loss, function and tensor operation into ``torch_values.npz``. Run as a script."""
+"""Write PyTorch's values of every case of torch_cases.py into ``torch_values.npz``. Run as a script."""
 
 from __future__ import annotations
 

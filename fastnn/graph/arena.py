@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from typing import Any
 
 from .. import _backend
 
 __all__ = ["Arena"]
+
+
+_arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
+
+
+def _free_locks() -> None:
+    """Give every arena a new lock: in a forked child nobody is left to release one that another thread held."""
+    for arena in _arenas:
+        arena.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 class Arena:
@@ -22,6 +37,7 @@ class Arena:
         self.generation = 0
         self.owner: object = None
         self.lock = threading.RLock()
+        _arenas.add(self)
 
     @property
     def nbytes(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from .differentiate import differentiate
 from .node import Node, apply, as_node
 from .plan import Phase, Plan, make_plan
-from .prepare import flatten, is_array, prepare_all, unflatten
+from .prepare import flatten, is_array, prepare_all, real_array, unflatten
 from .primitive import find
 from .runtime import Runtime, grad_enabled, runtime_of, seed_plan
 from .spec import Spec, default_layout
@@ -33,12 +33,15 @@ def _holds_arrays(value: Any) -> bool:
 
 def to_memory(array: Any, spec: Spec, who: str) -> np.ndarray:
     """Return ``array`` as float32 in the memory order of ``spec``; its shape must be the spec's."""
-    value = np.asarray(array, dtype=np.float32)
+    value = real_array(array)
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: expected an array of numbers, got dtype {value.dtype}")
+    value = value.astype(np.float32, copy=False)
     if value.shape != spec.shape:
         raise ValueError(f"{who}: expected shape {spec.shape}, got {value.shape}")
     if spec.layout == "nhwc":
         return np.ascontiguousarray(value.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(value)
+    return np.asarray(value, order="C")  # np.ascontiguousarray would give a single number an axis
 
 
 class ModulePlan:

@@ -89,7 +89,7 @@ def _converted(node: Node, rule: InputRule) -> Node:
     if dtype == "int64":
         node = as_index(node)
     if node.spec.dtype != dtype and dtype == "int64":
-        raise TypeError(f"expected whole numbers for {rule.name}, got dtype {node.spec.dtype}")
+        raise TypeError(f"expected whole numbers as int64 for {rule.name}, got dtype {node.spec.dtype}")
     key = (node, dtype, layout)
     cache = node.trace.converted
     if key not in cache:
@@ -475,6 +475,8 @@ class Node:
 
 
 def _axis(dim: int, ndim: int) -> int:
+    if not isinstance(dim, (int, np.integer)):
+        raise TypeError(f"expected a dimension in [{-ndim}, {ndim - 1}], got {dim!r}")
     if not -ndim <= dim < ndim:
         raise ValueError(f"expected a dimension in [{-ndim}, {ndim - 1}], got {dim}")
     return dim % ndim

@@ -44,8 +44,11 @@ def optimizer_program(optimizer: Any) -> Callable[[], None]:
         chosen = [(g, p) for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
         if not chosen:
             return
-        key = tuple((id(p), optimizer.state_names(g), tuple(sorted(optimizer.attrs(g).items()))) for g, p in chosen)
-        plan = runtime.plans.get(key, lambda: build(chosen))
+        key = tuple(
+            (id(p), id(g), optimizer.state_names(g), tuple(sorted(optimizer.attrs(g).items()))) for g, p in chosen
+        )
+        # The key names parameters and groups by id: they live as long as the plan.
+        _, plan = runtime.plans.get(key, lambda: (chosen, build(chosen)))
         optimizer.refresh()
         plan.run(0, {})
 

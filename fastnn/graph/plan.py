@@ -119,7 +119,7 @@ class ReferencePlan(Plan):
         with np.errstate(all="ignore"):
             for call in current.calls:
                 inputs = [None if i is None else self._value(i, arrays) for i in call.inputs]
-                if hasattr(call.primitive, "run_host"):
+                if call.primitive.host:
                     results = call.primitive.run_host(call, inputs)
                 else:
                     results = getattr(reference, call.name)(*inputs, **call.attrs)
@@ -186,7 +186,7 @@ class CompiledPlan(Plan):
             for call in phase.fused:
                 if call.primitive.alias(call) and call.inputs[0] is not None:
                     self.roots[call.outputs[0]] = call.inputs[0]
-                elif hasattr(call.primitive, "run_host"):
+                elif call.primitive.host:
                     segments.append((first, len(self.lowered)))
                     segments.append(call)
                     self.lowered.append((call, None))
@@ -249,9 +249,17 @@ class CompiledPlan(Plan):
         )
         self.arena_slots = [(s, self.intervals[n].offset) for n, s in self.slots.items() if n.call is not None]
         self.late_slots = [(s, n) for n, s in self.slots.items() if n.source and n.source[0] in _LATE]
+        written = {self._root(i) for call, _ in self.lowered for i in call.mutated}
         for node, slot in self.slots.items():
             if node.source is not None and node.source[0] not in _LATE:
-                self.program.bind(slot, source_array(node, {}, self.rng))
+                self._bind(slot, node, source_array(node, {}, self.rng), node in written)
+
+    def _bind(self, slot: int, node: Node, array: np.ndarray, writable: bool) -> None:
+        """Point a slot at an array outside the arena; one that the plan updates must be writable."""
+        if writable and not array.flags.writeable:
+            kind = node.source[0] if node.source else "value"
+            raise ValueError(f"expected a writable {kind} of shape {node.shape} to update, got a read-only one")
+        self.program.bind(slot, array, 0, writable)
 
     def _slot(self, node: Node) -> int:
         return self.slots.setdefault(self._root(node), len(self.slots))
@@ -281,7 +289,7 @@ class CompiledPlan(Plan):
                 if ref in arrays:
                     self.program.bind(slot, source_array(node, arrays, self.rng))
             elif phase > 0 or len(self.phases) == 1:
-                self.program.bind(slot, gradient_array(ref), 0, True)
+                self._bind(slot, node, gradient_array(ref), True)
         for segment in self.segments[phase]:
             if isinstance(segment, Call):
                 self._run_host(segment, arrays)
@@ -297,7 +305,7 @@ class CompiledPlan(Plan):
 
     def _run_host(self, call: Call, arrays: Mapping[int, np.ndarray]) -> None:
         inputs = [None if i is None else self._value(i, arrays) for i in call.inputs]
-        results = call.primitive.run_host(call, inputs)  # type: ignore[attr-defined]
+        results = call.primitive.run_host(call, inputs)
         for node, result in zip(call.outputs, results, strict=True):
             self._value(node, arrays)[...] = result
 

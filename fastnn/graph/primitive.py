@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from .spec import Spec
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Primitive:
     outputs: ClassVar[str] = "y"
     mutates: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[InputRule, ...]] = ()
+    host: ClassVar[bool] = False  # runs in Python: the plan is cut there, and run_host is called
 
     def infer(self, *specs: Any, **attrs: Any) -> Spec | tuple[Spec, ...]:
         """Return the specs of the outputs; raise ValueError or TypeError saying what was expected and what came."""
@@ -60,6 +63,10 @@ class Primitive:
 
     def lower(self, call: Call) -> list[Step]:
         """Return the C steps that compute the call's outputs."""
+        raise NotImplementedError(self.name)
+
+    def run_host(self, call: Call, inputs: list[np.ndarray | None]) -> tuple[np.ndarray, ...]:
+        """Compute the outputs with NumPy, for a primitive with ``host``."""
         raise NotImplementedError(self.name)
 
     def alias(self, call: Call) -> bool:
@@ -90,6 +97,13 @@ class Call:
     def name(self) -> str:
         """The primitive's name."""
         return self.primitive.name
+
+    @property
+    def mutated(self) -> list[Node]:
+        """The inputs that it writes into."""
+        names = self.primitive.mutates
+        pairs = zip(self.primitive.rules, self.inputs, strict=False)
+        return [node for rule, node in pairs if node is not None and rule.name in names]
 
     def __repr__(self) -> str:
         shapes = ", ".join("None" if i is None else str(i.spec) for i in self.inputs)

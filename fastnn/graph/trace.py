@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .node import Node
     from .primitive import Call
 
-__all__ = ["Trace", "current_trace"]
+__all__ = ["Trace", "current_trace", "untraced"]
 
 _local = threading.local()
 
@@ -23,6 +23,17 @@ _local = threading.local()
 def current_trace() -> Trace | None:
     """Return the trace being recorded in this thread, or None."""
     return getattr(_local, "trace", None)
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """Compute at once inside the ``with`` block, even while a model is traced."""
+    outer = current_trace()
+    _local.trace = None
+    try:
+        yield
+    finally:
+        _local.trace = outer
 
 
 class Trace:

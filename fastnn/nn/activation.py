@@ -152,8 +152,9 @@ class PReLU(Module):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
-        self.num_parameters, self.init = _checks.as_int("num_parameters", num_parameters, 1), init
-        self.weight = Parameter(np.full(self.num_parameters, init))
+        self.num_parameters = _checks.as_int("num_parameters", num_parameters, 1)
+        self.init = _checks.as_float("init", init)
+        self.weight = Parameter(np.full(self.num_parameters, self.init))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

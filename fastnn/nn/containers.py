@@ -82,7 +82,7 @@ class _Indexed(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add several modules at the end."""
-        if isinstance(modules, Module) and not isinstance(modules, _Indexed):
+        if not isinstance(modules, Iterable) or (isinstance(modules, Module) and not isinstance(modules, _Indexed)):
             raise TypeError(f"extend: expected several modules, got one {type(modules).__name__}")
         for module in list(modules):
             self.append(module)

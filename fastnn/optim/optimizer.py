@@ -70,7 +70,6 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self._hyper: dict[int, np.ndarray] = {}
         self._written: dict[int, tuple[float, ...]] = {}
-        self._group_of: dict[int, Group] = {}
         self._program: Callable[[], None] | None = None
         who = type(self).__name__
         if _is_parameter(params) or isinstance(params, np.ndarray):
@@ -113,7 +112,7 @@ class Optimizer:
                 raise ValueError(f"{who}: expected option '{name}' in every parameter group, got {sorted(group)}")
             group.setdefault(name, default)
         self.check_group(group)
-        seen = set(self._group_of)
+        seen = {id(p) for p in self._parameters()}
         for position, p in enumerate(params):
             if id(p) in seen:
                 raise ValueError(
@@ -122,7 +121,6 @@ class Optimizer:
                 )
             seen.add(id(p))
         self.param_groups.append(group)
-        self._group_of.update((id(p), group) for p in params)
         self._program = None
 
     def check_group(self, group: Group) -> None:
@@ -133,6 +131,9 @@ class Optimizer:
         for name, low in least.items():
             if not group[name] >= low:
                 raise ValueError(f"{type(self).__name__}: expected {name} >= {low:g}, got {group[name]}")
+
+    def _group_of(self, param: Any) -> Group:
+        return next(group for group in self.param_groups if any(p is param for p in group["params"]))
 
     def _parameters(self) -> Iterator[Any]:
         for group in self.param_groups:
@@ -204,7 +205,7 @@ class Optimizer:
         state = self.state[param]
         if "step" not in state:
             state["step"] = np.zeros((), np.float32)
-        group = self._group_of[id(param)]
+        group = self._group_of(param)
         for name in self.state_names(group):
             if name is not None and name not in state:
                 state[name] = np.full(param.data.shape, self.initial_state(group, name), np.float32)
@@ -213,7 +214,7 @@ class Optimizer:
     def signature(self) -> tuple[Any, ...]:
         """Return a hashable description of the pass over every group; a plan with another one is stale."""
         return tuple(
-            (len(group["params"]), self.state_names(group), tuple(sorted(self.attrs(group).items())))
+            (id(group), *map(id, group["params"]), self.state_names(group), tuple(sorted(self.attrs(group).items())))
             for group in self.param_groups
         )
 
@@ -309,7 +310,7 @@ class Optimizer:
         known = self.state[param]
         if self.fused and saved:
             known = self.state_of(param)
-        group = self._group_of[id(param)]
+        group = self._group_of(param)
         for name in [name for name in known if name not in saved]:
             if isinstance(known[name], np.ndarray):
                 known[name][...] = self.initial_state(group, name)

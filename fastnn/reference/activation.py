@@ -54,9 +54,9 @@ def prelu(x: Array, w: Array) -> Array:
 @wide
 def prelu_bwd(dy: Array, x: Array, w: Array) -> tuple[Array, Array]:
     """dx, and dw = sum of dy x over the values that the slope scaled."""
-    negative = x <= 0.0
-    dx = np.where(negative, _slopes(w, x.ndim) * dy, dy)
-    dw = np.where(negative, dy * x, 0.0)
+    kept = x > 0.0
+    dx = np.where(kept, dy, _slopes(w, x.ndim) * dy)
+    dw = np.where(kept, 0.0, dy * x)
     if w.size == 1:
         return dx, np.asarray(dw.sum()).reshape(w.shape)
     return dx, dw.sum(axis=(0, *range(2, x.ndim)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,19 +37,36 @@ class _Settings:
         self, clip_norm: float | None, clip_value: float | None, penalties: Any, accumulate: int, keep_grads: bool
     ) -> None:
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not value > 0:
-                raise ValueError(f"TrainStep: expected {name} > 0 or None, got {value}")
+            if value is not None and not (isinstance(value, numbers.Real) and value > 0):
+                raise ValueError(f"TrainStep: expected {name} > 0 or None, got {value!r}")
         if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"TrainStep: expected accumulate >= 1, got {accumulate}")
+            raise ValueError(f"TrainStep: expected accumulate to be an int >= 1, got {accumulate!r}")
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.penalties: Sequence[Any] = (penalties,) if callable(penalties) else tuple(penalties)
         self.accumulate, self.keep_grads = accumulate, keep_grads
+
+
+_numbers = itertools.count()
+
+
+def _expect_parts(model: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse what cannot be a model, a loss or an optimizer; a class given for an instance is the usual slip."""
+    for name, value, fits, wanted in (
+        ("model", model, callable(model) and hasattr(model, "named_modules"), "a Module"),
+        ("loss", loss, callable(loss), "a loss module or a function of nodes"),
+        ("optimizer", optimizer, hasattr(optimizer, "param_groups"), "an Optimizer"),
+    ):
+        if not fits or isinstance(value, type):
+            got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+            raise TypeError(f"TrainStep: expected {name} to be {wanted}, got {got}")
 
 
 class _StepPlan:
     """One traced training step for inputs of given specs; ``update`` is False while gradients accumulate."""
 
     def __init__(self, owner: TrainStep, structure: Any, specs: Sequence[Spec], update: bool) -> None:
+        # The key of a plan names these by id: they must live as long as the plan.
+        self.keeps = (owner.loss, owner.optimizer, list(owner.optimizer.param_groups))
         self.trace = trace = Trace()
         settings = owner.settings
         trace.module_names = {id(m): name for name, m in owner.model.named_modules()}
@@ -169,6 +188,8 @@ class TrainStep:
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.settings = _Settings(clip_norm, clip_value, penalties, accumulate, keep_grads)
+        _expect_parts(model, loss, optimizer)
+        self._number = next(_numbers)
         self._calls = 0
         self._sums: dict[int, np.ndarray] = {}
         self._last: tuple[_StepPlan, object] | None = None
@@ -248,12 +269,13 @@ class TrainStep:
         loss_signature = self._loss_signature()
         key = (
             "step",
-            id(self),
+            self._number,
             structure,
             specs,
             update,
             runtime.signature(self.model),
             loss_signature,
+            id(self.optimizer),
             self.optimizer.signature(),
         )
         plan = runtime.plans.get(key, lambda: _StepPlan(self, structure, specs, update))

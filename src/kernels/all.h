@@ -23,7 +23,6 @@
 #include "loss.h"
 #include "optim.h"
 
-
 const fnn_kernels FNN_TABLE = {
     .level = FNN_LEVEL,
     .vl = VL,

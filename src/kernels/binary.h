@@ -83,9 +83,9 @@ static void prelu_bwd_cols(int64_t rows, int64_t n, const float *dy, const float
         vf sum = v_zero();
         for (int64_t r = 0; r < rows; r++) {
             const vf g = v_load_n(dy + r * n + i, m), v = v_load_n(x + r * n + i, m);
-            const vm scaled = v_le(v, v_zero());
-            v_store_n(dx + r * n + i, v_sel(scaled, g * slope, g), m);
-            sum = sum + v_sel(scaled, g * v, v_zero());
+            const vm kept = v_lt(v_zero(), v);
+            v_store_n(dx + r * n + i, v_sel(kept, g, g * slope), m);
+            sum = sum + v_sel(kept, v_zero(), g * v);
         }
         float lanes[VL];
         v_store(lanes, sum);
@@ -102,9 +102,9 @@ static double prelu_bwd_run(int64_t n, const float *dy, const float *x, float w,
         for (int64_t i = start; i < end; i += VL) {
             const int m = end - i < VL ? (int)(end - i) : VL;
             const vf g = v_load_n(dy + i, m), v = v_load_n(x + i, m);
-            const vm scaled = v_le(v, v_zero());
-            v_store_n(dx + i, v_sel(scaled, g * w, g), m);
-            sum = sum + v_sel(scaled, g * v, v_zero());
+            const vm kept = v_lt(v_zero(), v);
+            v_store_n(dx + i, v_sel(kept, g, g * w), m);
+            sum = sum + v_sel(kept, v_zero(), g * v);
         }
         total += v_sum(sum);
     }

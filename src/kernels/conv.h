@@ -62,27 +62,39 @@ static inline const float *conv_row(const fnn_gather *g, int64_t channel, const 
     return edge;
 }
 
-/* One channel, step 1: neighbouring rows of a panel are neighbours in memory for as long as their grid line lasts, so
- * each k is a copy a line; only rows that meet the border go one by one. */
-static void conv_pack_single(const fnn_gather *g, const conv_position *at, int rows, int64_t t, int64_t r,
-                             int64_t len, float *dst) {
+/* Rows [e, e + count) of a panel whose source, for each k, is one run of memory: src + k. */
+static inline void conv_copy_run(float *dst, const float *src, int count, int64_t len) {
+    for (int i = 0; i < GEMM_MR && i < count; i += VL) {
+        const int lanes = count - i < VL ? count - i : VL;
+        for (int64_t k = 0; k < len; k++) v_store_n(dst + k * GEMM_MR + i, v_load_n(src + k + i, lanes), lanes);
+    }
+}
+
+/* A panel over floats [k0, k0 + k) of all taps for one channel and step 1, where neighbouring rows are neighbours in
+ * memory for as long as their grid line lasts. Only rows that meet the border go one by one. */
+static void conv_pack_single(const fnn_gather *g, const conv_position *at, int rows, int64_t k0, int64_t k,
+                             float *dst) {
+    /* Taps go up or down along each side, so the first and the last are the extremes. */
+    const int64_t n = g->n_taps - 1, down_h = g->tap_h[n] < g->tap_h[0], down_w = g->tap_w[n] < g->tap_w[0];
+    const int64_t low_h = g->tap_h[down_h ? n : 0], high_h = g->tap_h[down_h ? 0 : n];
+    const int64_t low_w = g->tap_w[down_w ? n : 0], high_w = g->tap_w[down_w ? 0 : n] + g->span;
     for (int e = 0, count; e < rows; e += count) {
-        const int64_t h = at[e].h + g->tap_h[t], w = at[e].w + g->tap_w[t];
-        for (count = 1; e + count < rows && at[e + count].w == at[e].w + count;) count++;
-        const int64_t last = w + count - 1 + g->span;
-        if ((uint64_t)h < (uint64_t)g->src_h && w >= 0 && last <= g->src_w) {
-            const float *src = at[e].image + h * g->src_w + w + r;
-            for (int64_t k = 0; k < len; k++)
-                for (int i = 0; i < count; i += VL) {
-                    const int lanes = count - i < VL ? count - i : VL;
-                    v_store_n(dst + k * GEMM_MR + e + i, v_load_n(src + k + i, lanes), lanes);
-                }
-            continue;
+        const conv_position *p = &at[e];
+        count = (int)(g->grid_w - p->w) < rows - e ? (int)(g->grid_w - p->w) : rows - e;
+        const int whole = p->h + low_h >= 0 && p->h + high_h < g->src_h && p->w + low_w >= 0 &&
+                          p->w + count - 1 + high_w <= g->src_w;
+        if (!whole) count = 1;
+        int64_t t = k0 / g->run, r = k0 % g->run;
+        for (int64_t q = 0, len; q < k; q += len, t++, r = 0) {
+            float edge[GEMM_KC_MAX], *d = dst + q * GEMM_MR + e;
+            len = g->run - r < k - q ? g->run - r : k - q;
+            if (whole) {
+                conv_copy_run(d, p->image + (p->h + g->tap_h[t]) * g->src_w + p->w + g->tap_w[t] + r, count, len);
+                continue;
+            }
+            const float *row = conv_row(g, 0, p, t, r, len, edge);
+            for (int64_t c = 0; c < len; c++) d[c * GEMM_MR] = row[c];
         }
-        count = 1;
-        float edge[GEMM_KC_MAX];
-        const float *row = conv_row(g, 0, &at[e], t, r, len, edge);
-        for (int64_t k = 0; k < len; k++) dst[k * GEMM_MR + e] = row[k];
     }
 }
 
@@ -92,18 +104,18 @@ static void conv_pack_rows(const fnn_gather *g, const float *x, int64_t channel,
     conv_position at[GEMM_MR];
     const float *row[GEMM_MR];
     float edge[GEMM_MR][GEMM_KC_MAX];
-    const int single = g->pixel == 1 && g->step_w == 1 && !g->prologue;
+    const int single = g->pixel == 1 && g->step_w == 1 && g->n_taps > 0 && !g->prologue;
     for (int64_t i = 0; i < m; i += GEMM_MR) {
         const int rows = (int)(m - i < GEMM_MR ? m - i : GEMM_MR);
         conv_locate(g, x, i0 + i, rows, at);
         float *d = dst + i * k;
+        if (single) {
+            conv_pack_single(g, at, rows, k0, k, d);
+            continue;
+        }
         int64_t t = k0 / g->run, r = k0 % g->run;
         for (int64_t q = 0, len; q < k; q += len, t++, r = 0) {
             len = g->run - r < k - q ? g->run - r : k - q;
-            if (single) {
-                conv_pack_single(g, at, rows, t, r, len, d + q * GEMM_MR);
-                continue;
-            }
             for (int e = 0; e < rows; e++) row[e] = conv_row(g, channel, &at[e], t, r, len, edge[e]);
             pack_transpose(d + q * GEMM_MR, GEMM_MR, row, rows, len);
         }

@@ -68,7 +68,12 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
     const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
     if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
     if (g->last) {
-        if (g->bias) GEMM_EACH(*v += gemm_read(g->bias + column + j * VL, lanes));
+        if (g->bias) {
+            vf bias[GEMM_NV];
+            GEMM_UNROLL for (int j = 0; j < V; j++)
+                bias[j] = gemm_read(g->bias + column + j * VL, j == V - 1 ? tail : VL);
+            GEMM_EACH(*v += bias[j]);
+        }
         if (g->residual) GEMM_EACH(*v += gemm_read(g->residual + column + at, lanes));
         const vf slope = v_set1(g->slope);
         if (g->activation == FNN_ACT_RELU) GEMM_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope));
@@ -143,18 +148,31 @@ static void gemm_statistics(const fnn_gemm_block *g, int64_t column, int64_t n) 
     }
 }
 
+/* Asks for cache lines [from, to) of what will be packed next: a few a tile, as a burst holds up the tile's loads. */
+static void gemm_ask(const fnn_gemm_block *g, int64_t from, int64_t to) {
+    const int64_t per_piece = (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE;
+    const float *piece = g->soon + from / per_piece * g->soon_stride;
+    for (int64_t line = from, at = from % per_piece; line < to; line++) {
+        __builtin_prefetch(piece + at * GEMM_LINE, 0, 2);
+        if (++at == per_piece) at = 0, piece += g->soon_stride;
+    }
+}
+
 /* All tiles of a block: a B panel stays in the first-level cache while the rows of A stream past it, and the panel
  * after it comes nearer. */
 static void gemm_block(const fnn_gemm_block *g) {
-    const int64_t lines = g->k / 2 * GEMM_LINE;
-    for (int64_t j = 0; j < g->n; j += GEMM_NR) {
+    const int64_t lines = g->k / 2 * GEMM_LINE, all = g->m * ((g->n + GEMM_NR - 1) / GEMM_NR);
+    const int64_t soon = g->soon ? (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE * g->soon_lines : 0;
+    for (int64_t j = 0, done = 0; j < g->n; j += GEMM_NR) {
         const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
         const int64_t v = (n + VL - 1) / VL, more = j + GEMM_NR < g->n ? g->k * v * VL : 0;
         const float *b = g->b + j / GEMM_NR * g->b_panel + g->b_first * v * VL;
         for (int64_t i = 0, asked = 0; i < g->m; i += GEMM_MR, asked += lines) {
             const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
             const float *ahead = asked < more ? b + g->b_panel + asked : b;
+            if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
             gemm_tiles[v - 1][m - 1](g, g->a + i * g->k, b, g->rows + i, j, ahead);
+            done += m;
         }
         if (g->last && g->mean) gemm_statistics(g, j, n);
     }

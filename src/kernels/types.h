@@ -9,18 +9,19 @@
 
 typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_activation;
 
-#define GEMM_MC 168    /* rows of a packed block of A: whole tiles at every level; also the rows of one statistics block */
-#define GEMM_NC 512    /* columns of a privately packed block of B: with KC, a share of the L2 */
+#define GEMM_MC                                                                                                      \
+    168 /* rows of a packed block of A: whole tiles at every level; also the rows of one statistics block */
+#define GEMM_NC 512 /* columns of a privately packed block of B: with KC, a share of the L2 */
 #define GEMM_KC_MAX 512
 
 /* One block of C = A B on packed panels; the last block along k also applies the epilogue. */
 typedef struct fnn_gemm_block {
     int64_t m, n, k;
     const float *a;
-    const float *b;       /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
+    const float *b; /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
     int64_t b_panel;
-    int64_t b_first;      /* of which this block uses b_first .. b_first + k */
-    float *c;             /* element (i, j) is c[rows[i] + j] */
+    int64_t b_first; /* of which this block uses b_first .. b_first + k */
+    float *c;        /* element (i, j) is c[rows[i] + j] */
     const int64_t *rows;
     int add_c, last;
     const float *bias;     /* per column, or NULL */
@@ -28,6 +29,10 @@ typedef struct fnn_gemm_block {
     float *mean, *m2;      /* statistics of the block per column, or NULL */
     int activation;
     float slope;
+    const float *soon;   /* what will be packed next, to be brought nearer meanwhile, or NULL: */
+    int64_t soon_lines;  /* so many pieces of */
+    int64_t soon_floats; /* contiguous floats, */
+    int64_t soon_stride; /* so far apart */
 } fnn_gemm_block;
 
 /* Grid rows that gather their k from an NHWC source, tap by tap; see kernels/conv.h. */
@@ -102,8 +107,8 @@ typedef struct fnn_cover {
 
 typedef struct fnn_pool_axis {
     int64_t in, out;
-    int64_t step;       /* between taps: the dilation */
-    int64_t label_step; /* between the labels of neighbouring taps */
+    int64_t step;             /* between taps: the dilation */
+    int64_t label_step;       /* between the labels of neighbouring taps */
     const fnn_window *window; /* [out] */
     const fnn_cover *cover;   /* [in] */
     const fnn_hit *hit;

@@ -14,8 +14,9 @@
 #define CONV2D_GEOMETRY(I, D, A, T)                                                                                  \
     I(T, n)                                                                                                          \
     I(T, ic)                                                                                                         \
-    I(T, ih) I(T, iw) I(T, oc) I(T, oh) I(T, ow) I(T, kh) I(T, kw) A(T, stride, 2) A(T, padding, 4)                  \
-        A(T, dilation, 2) I(T, groups)
+    I(T, ih)                                                                                                         \
+    I(T, iw)                                                                                                         \
+    I(T, oc) I(T, oh) I(T, ow) I(T, kh) I(T, kw) A(T, stride, 2) A(T, padding, 4) A(T, dilation, 2) I(T, groups)
 FNN_PROBLEM(conv2d_geometry, CONV2D_GEOMETRY)
 
 /* Refuses what is no convolution, naming the numbers; sets FLOPs and bytes of what is. */

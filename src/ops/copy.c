@@ -8,7 +8,8 @@
  * no index reaches are left as they are. */
 #define COPY_FIELDS(I, D, A, T)                                                                                      \
     I(T, itemsize)                                                                                                   \
-    I(T, ndim) A(T, shape, FNN_MAX_NDIM) I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM) I(T, y_offset)                 \
+    I(T, ndim)                                                                                                       \
+    A(T, shape, FNN_MAX_NDIM) I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM) I(T, y_offset)                            \
         A(T, y_strides, FNN_MAX_NDIM)
 FNN_PROBLEM(copy_problem, COPY_FIELDS)
 

@@ -51,10 +51,11 @@ void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode
     *p = (gemm_plan){.m = m, .n = n, .k = k, .batch = batch, .chunks = 1};
     p->kc = gemm_max(4, gemm_ceil_div(gemm_ceil_div(k, blocks), 4) * 4);
     p->by_rows = row_tiles >= panels;
-    p->shared = mode == GEMM_FREE ? p->by_rows || row_tiles >= FEW_ROW_TILES : mode != GEMM_REDUCTION;
+    p->shared = mode == GEMM_FREE ? batch == 1 && (p->by_rows || row_tiles >= FEW_ROW_TILES) : mode != GEMM_REDUCTION;
     p->row_unit = mode == GEMM_STATISTICS ? GEMM_MC : kernels->gemm_mr;
     const int64_t fit = SHARED_FLOATS / gemm_max(1, k * batch) / kernels->gemm_nr;
     p->nc = gemm_min(gemm_max(1, panels), gemm_max(1, fit)) * kernels->gemm_nr;
+    p->panels = panels;
     const int64_t split = p->by_rows ? row_tiles : panels;
     if (mode == GEMM_REDUCTION) {
         const int64_t wanted = gemm_ceil_div(ENOUGH_UNITS, gemm_max(1, split * batch));
@@ -66,7 +67,10 @@ void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode
     p->units_per_batch = p->shared ? gemm_ceil_div(m, p->row_unit) : split;
 }
 
-int64_t fnn_gemm_units(const gemm_plan *p) { return p->units_per_batch * p->batch * p->chunks; }
+int64_t fnn_gemm_units(const gemm_plan *p) {
+    const int64_t units = p->units_per_batch * p->batch * p->chunks;
+    return p->shared && units > 0 ? gemm_max(units, p->panels) : units; /* few rows: columns are shared instead */
+}
 
 size_t fnn_gemm_shared_bytes(const gemm_plan *p) {
     if (p->shared) return (size_t)(p->batch * p->nc * p->k) * sizeof(float);
@@ -115,6 +119,18 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
     return g;
 }
 
+/* Tells the kernel which part of A follows: m rows from i, k values from k0. */
+static void look_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t m, int64_t k0,
+                       int64_t k) {
+    const gemm_source *a = &call->a;
+    g->soon = NULL;
+    if (a->pack != fnn_gemm_pack_strided_a || m <= 0 || k <= 0 || (a->stride != 1 && a->k_stride != 1)) return;
+    const int by_rows = a->k_stride == 1;
+    g->soon = a->data + batch * a->batch_stride + i * a->stride + k0 * a->k_stride;
+    g->soon_lines = by_rows ? m : k, g->soon_floats = by_rows ? k : m;
+    g->soon_stride = by_rows ? a->stride : a->k_stride;
+}
+
 void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b, const fnn_team *team) {
     const gemm_plan *p = call->plan;
     const int64_t nr = call->kernels->gemm_nr, panels = gemm_ceil_div(n, nr);
@@ -146,6 +162,10 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
         for (int64_t k0 = 0; k0 == 0 || k0 < p->k; k0 += p->kc) {
             g.k = gemm_min(p->kc, p->k - k0), g.b_first = k0;
             g.add_c = call->accumulate || k0 > 0, g.last = k0 + p->kc >= p->k;
+            if (!g.last)
+                look_ahead(call, &g, batch, i, g.m, k0 + p->kc, gemm_min(p->kc, p->k - k0 - p->kc));
+            else
+                look_ahead(call, &g, batch, i + mc, gemm_min(mc, i1 - i - mc), 0, gemm_min(p->kc, p->k));
             call->a.pack(&call->a, call->kernels, batch, i, g.m, k0, g.k, a);
             call->kernels->gemm_block(&g);
         }
@@ -196,6 +216,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
             call->b.pack(&call->b, call->kernels, r->batch, j, g.n, k0, g.k, b);
             for (int64_t i = r->i0; i < r->i1; i += mc) {
                 g.m = gemm_min(mc, r->i1 - i);
+                look_ahead(call, &g, r->batch, i + mc, gemm_min(mc, r->i1 - i - mc), k0, g.k);
                 fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
                 call->a.pack(&call->a, call->kernels, r->batch, i, g.m, k0, g.k, a);
                 call->kernels->gemm_block(&g);
@@ -208,7 +229,7 @@ static void run_private(const gemm_call *call, void *thread_scratch, const fnn_t
     const gemm_plan *p = call->plan;
     const int64_t per = p->units_per_batch, tile = p->by_rows ? call->kernels->gemm_mr : call->kernels->gemm_nr;
     int64_t lo, hi;
-    fnn_share(fnn_gemm_units(p), team->tid, team->n, &lo, &hi);
+    fnn_share(per * p->batch * p->chunks, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo, next; u < hi; u = next) {
         const int64_t start = u / per * per;
         next = gemm_min(hi, start + per);

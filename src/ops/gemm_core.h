@@ -43,6 +43,7 @@ typedef struct gemm_plan {
     int64_t row_unit;        /* shared: rows that stay on one thread */
     int64_t chunks, chunk_k; /* private: cuts of k with partial results of their own */
     int64_t units_per_batch; /* pieces of C along the side that threads share */
+    int64_t panels;          /* of B */
     int shared, by_rows;
 } gemm_plan;
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from ..node import Node, apply
 from ..primitive import Call, Primitive, Step, register
 from ..spec import Spec, default_layout
+from ..trace import untraced
 
 __all__ = ["Detach", "PythonBackward", "PythonFunction", "apply_function"]
 
@@ -38,12 +41,18 @@ def _arrays(inputs: list[np.ndarray | None]) -> list[np.ndarray | None]:
     return [None if x is None else np.array(x) for x in inputs]
 
 
+def _expect_numbers(array: np.ndarray, who: str) -> None:
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: expected a result of real numbers, got dtype {array.dtype}")
+
+
 def _results(value: Any, specs: list[Spec], who: str) -> tuple[np.ndarray, ...]:
     values = value if isinstance(value, tuple) else (value,)
     if len(values) != len(specs):
         raise ValueError(f"{who}: expected {len(specs)} results, got {len(values)}")
     arrays = tuple(np.asarray(v) for v in values)
     for array, spec in zip(arrays, specs, strict=True):
+        _expect_numbers(array, who)
         if array.shape != spec.shape:
             raise ValueError(f"{who}: expected a result of shape {spec.shape}, got {array.shape}")
     return arrays
@@ -54,6 +63,7 @@ class PythonFunction(Primitive):
     """A user's Function: the plan is cut here and NumPy runs. attrs: ``function`` (a bound application), ``shapes``."""
 
     name = "python_function"
+    host = True
     inputs = "*xs:any"
 
     def infer(self, *xs: Spec, function: Any, shapes: tuple[tuple[int, ...], ...]) -> tuple[Spec, ...]:
@@ -78,6 +88,7 @@ class PythonBackward(Primitive):
     """The backward of a user's Function, for the inputs named in ``wanted``."""
 
     name = "python_backward"
+    host = True
     inputs = "*dys:any"
 
     def infer(self, *dys: Spec, function: Any, wanted: tuple[int, ...], shapes: Any) -> tuple[Spec, ...]:
@@ -105,15 +116,26 @@ class _Application:
         self.name = cls.__name__
         self.ctx: Any = None
 
+    @contextlib.contextmanager
+    def naming(self, what: str) -> Iterator[None]:
+        """Note on an exception which operation raised it."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(f"in {self.name}.{what}: the rest of the step was not run")
+            raise
+
     def arguments(self, arrays: list[np.ndarray | None]) -> list[Any]:
         return [arrays[entry] if is_value else entry for is_value, entry in self.layout]
 
     def forward(self, arrays: list[np.ndarray | None]) -> Any:
         self.ctx = self.cls.new_context()
-        return self.cls.forward(self.ctx, *self.arguments(arrays), **self.kwargs)
+        with self.naming("forward"):
+            return self.cls.forward(self.ctx, *self.arguments(arrays), **self.kwargs)
 
     def backward(self, dys: list[np.ndarray | None]) -> Any:
-        grads = self.cls.backward(self.ctx, *dys)
+        with self.naming("backward"):
+            grads = self.cls.backward(self.ctx, *dys)
         values = grads if isinstance(grads, tuple) else (grads,)
         return tuple(v for (is_value, _), v in zip(self.layout, values, strict=False) if is_value)
 
@@ -141,8 +163,12 @@ def apply_function(cls: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) ->
         shapes = (shapes,) if not shapes or not isinstance(shapes[0], tuple) else shapes
         single = len(shapes) == 1
     else:
-        trial = function.forward([np.zeros(n.shape, n.dtype) for n in nodes])
+        with untraced():  # its forward may use fastnn on the arrays
+            trial = function.forward([np.zeros(n.shape, n.dtype) for n in nodes])
         single = not isinstance(trial, tuple)
-        shapes = tuple(np.shape(t) for t in ((trial,) if single else trial))
+        arrays = [np.asarray(t) for t in ((trial,) if single else trial)]
+        for array in arrays:
+            _expect_numbers(array, f"{function.name}.forward")
+        shapes = tuple(array.shape for array in arrays)
     outputs = apply("python_function", *nodes, function=function, shapes=tuple(tuple(s) for s in shapes))
     return outputs[0] if single else outputs

@@ -250,7 +250,9 @@ def _output_size(output_size: Any, spatial: tuple[int, ...]) -> tuple[int, ...]:
     given = given * dims if len(given) == 1 else given
     if len(given) != dims:
         raise ValueError(f"expected output_size to be an int, None or {dims} of them, got {output_size!r}")
-    return tuple(s if g is None else _checks.as_extent("output_size", g, 1) for g, s in zip(given, spatial, strict=True))
+    return tuple(
+        s if g is None else _checks.as_extent("output_size", g, 1) for g, s in zip(given, spatial, strict=True)
+    )
 
 
 @eager

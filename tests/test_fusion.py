@@ -1,0 +1,70 @@
+"""Fused steps against the composition of their parts on the oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from case_data import Case, make_inputs
+from cases import small_cases
+from fastnn import _core, reference
+from fastnn.graph import eager
+from fastnn.graph.fuse import WITH_EPILOGUE
+from fastnn.graph.node import apply
+from oracle import check_no_overrun, compare, last_plan, make_room, placed, run_oracle
+from tolerances import terms
+
+CASES = [case for case in small_cases() if case.primitive in WITH_EPILOGUE]
+
+
+def run_with_relu(case: Case, inputs: list[Any]) -> Any:
+    """relu(primitive(...)) in one plan, which must hold one call."""
+
+    @eager
+    def both(*nodes: Any) -> Any:
+        return apply("relu", apply(case.primitive, *nodes, **case.attrs))
+
+    result = both(*(placed(case, i, array) for i, array in enumerate(inputs)))
+    (phase,) = last_plan().phases
+    names = [(call.name, call.fused) for call in phase.fused if call.name != "relayout"]
+    assert names == [(case.primitive, {"activation": "relu"})], names
+    return np.float32(result) if isinstance(result, float) else result
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_relu_in_the_epilogue(case: Case) -> None:
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    fn.set_precision("exact")
+    make_room()
+    for mode in ("integers", "floats"):
+        inputs = make_inputs(case, mode, terms(case))
+        expected = [reference.relu(value) for value in run_oracle(case, inputs)]
+        for level in _core.levels():
+            _core.set_level(level)
+            bits = set()
+            for threads in (1, 3):
+                fn.set_num_threads(threads)
+                actual = run_with_relu(case, inputs)
+                where = f"relu fused, {mode}, level {level}, {threads} threads"
+                check_no_overrun(where)
+                compare(case, mode, inputs, [actual], expected, where)
+                bits.add(actual.tobytes())
+            assert len(bits) == 1, f"{case.id}, {mode}, level {level}: other bits on 3 threads"
+
+
+@pytest.mark.parametrize("level", _core.levels())
+def test_nan_stays_nan_in_the_epilogue(level: str) -> None:
+    _core.set_level(level)
+    x, w = np.ones((5, 6), np.float32), np.ones((7, 6), np.float32)
+    x[2, 3] = np.nan
+    linear = eager(lambda x, w: apply("relu", apply("linear", x, w, None)))
+    assert np.array_equal(np.isnan(linear(x, w)), np.isnan(x).any(axis=1, keepdims=True).repeat(7, axis=1))
+    image, kernel = np.ones((1, 3, 6, 6), np.float32), np.ones((4, 3, 1, 1), np.float32)
+    image[0, 1, 2, 2] = np.nan
+    attrs: dict[str, Any] = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+    conv = eager(lambda x, w: apply("relu", apply("conv2d", x, w, None, **attrs)))
+    assert np.array_equal(np.isnan(conv(image, kernel)), np.isnan(image).any(axis=1, keepdims=True).repeat(4, axis=1))
