@@ -44,6 +44,7 @@ def test_an_integer_gives_a_sample_and_anything_else_a_dataset():
     [
         ((), "expected at least one array, got none"),
         ((np.zeros(3), np.zeros(4)), r"expected arrays of equal length, got \[3, 4\]"),
+        (([(np.zeros(3), 0)], [0]), "expected arrays, one of inputs and one of targets, got a list whose items differ"),
         ((np.float32(1),), "expected arrays with a first axis, got a scalar"),
     ],
 )

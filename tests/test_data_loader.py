@@ -1,8 +1,6 @@
 """DataLoader: every sample once, the same batches however they are made, and resuming at any of them."""
 
 import json
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -14,6 +12,7 @@ import fastnn as fn
 from fastnn import _random
 from fastnn.data import ArrayDataset, DataLoader
 from fastnn.data.transforms import Compose, OneHot, RandomCrop, RandomHorizontalFlip, Scale
+from processes import output_of
 
 AUGMENT = Compose([RandomCrop(4, padding=1), RandomHorizontalFlip(), Scale()])
 
@@ -268,7 +267,7 @@ sys.exit(status or got != expected)
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this system")
 def test_a_forked_child_goes_on_without_the_thread():
-    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)
+    output_of(FORKED)
 
 
 LEFT_OPEN = """
@@ -280,7 +279,7 @@ next(iterator)
 
 
 def test_an_iteration_left_open_does_not_keep_python_from_ending():
-    subprocess.run([sys.executable, "-c", LEFT_OPEN], check=True, timeout=60)
+    output_of(LEFT_OPEN)
 
 
 def test_prefetches_by_itself_only_where_batches_cost_work():

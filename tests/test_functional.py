@@ -189,7 +189,7 @@ def test_batch_norm_in_a_model_commits_at_the_end() -> None:
         (lambda: F.one_hot([0, 3], 3), "one_hot: expected class indices from 0 to 2, got 0 to 3"),
         (lambda: F.clamp(X), "clamp: expected min, max or both, got neither"),
         (lambda: F.gelu(X, "erf"), "gelu: expected approximate to be one of 'none', 'tanh', got 'erf'"),
-        (lambda: nn.Conv2d(3, 4, 3, groups=2), "expected in_channels divisible by groups, got 3 and 2"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d: expected in_channels divisible by groups, got 3 and 2"),
         (
             lambda: nn.Conv2d(3, 4, 3, padding_mode="reflect"),
             "expected padding_mode to be one of 'zeros', got 'reflect'",

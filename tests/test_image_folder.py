@@ -88,6 +88,9 @@ def test_damaged_images_are_refused_by_name(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"x.png: expected an image, got"):
             read_image(path)
+    path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"x.png: expected an image, got a file of no kind that Pillow reads$"):
+        read_image(path)
     for content in (b"", b"GIF89a", b"II*\0" + b"\xff" * 50):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"x.png: expected an image, got"):

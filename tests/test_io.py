@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -16,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 import fastnn as fn
 from fastnn.io import load, load_metadata, load_state, save, save_state
 from file_faults import same
+from processes import output_of
 
 DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?", "c8", ">f4", ">i8"]
 arrays = hnp.arrays(
@@ -308,9 +307,8 @@ def test_a_missing_file_or_a_folder_is_an_oserror_with_its_name(tmp_path, read):
 
 
 def test_equal_states_give_equal_files_however_python_hashes(tmp_path):
-    script = "import sys, numpy as np; from fastnn.io import save_state\n"
-    script += "save_state(sys.argv[1], {'b': 1, 'a': {'y': np.zeros(2), 'x': 1.5}}, {'m': '1', 'k': '2'})"
+    script = "import numpy as np; from fastnn.io import save_state\n"
+    script += "save_state({path!r}, {{'b': 1, 'a': {{'y': np.zeros(2), 'x': 1.5}}}}, {{'m': '1', 'k': '2'}})"
     for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", script, str(tmp_path / seed)], check=True, env=environment, timeout=60)
+        output_of(script.format(path=str(tmp_path / seed)), PYTHONHASHSEED=seed)
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()

@@ -3,14 +3,13 @@
 import errno
 import os
 import stat
-import subprocess
-import sys
 
 import pytest
 
 from fastnn.io import atomic, load, save
 from fastnn.io.atomic import atomic_write
 from file_faults import NEW, OLD, Shim, same
+from processes import output_of
 
 
 def modes(path):
@@ -140,10 +139,9 @@ def test_an_interrupt_or_a_failing_source_leaves_the_old_file(tmp_path):
 
 KILLED = """
 import os, random, signal, sys, time
-sys.path.insert(0, sys.argv[2])
+sys.path.insert(0, tests)
 from file_faults import NEW, OLD, Shim, same
 from fastnn.io import atomic, load, save
-path = sys.argv[1]
 
 def die(name, args):
     if name == "write":
@@ -187,7 +185,6 @@ for _ in range(200):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_process_killed_at_any_moment_leaves_the_old_file_or_the_new(tmp_path):
-    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "w"), os.path.dirname(__file__)]
-    subprocess.run(arguments, check=True, timeout=120)
+    output_of(f"path, tests = {str(tmp_path / 'w')!r}, {os.path.dirname(__file__)!r}\n{KILLED}")
     leftovers = [name for name in os.listdir(tmp_path) if name != "w"]
     assert all(name.startswith(".fastnn-") and name.endswith(".tmp") for name in leftovers)

@@ -158,10 +158,10 @@ class Gate(nn.Module):
         )
 
     def forward(self, x):
-        b, c, h, w = x.size()
+        b, c, _, _ = x.size()
         y = F.adaptive_avg_pool2d(x, 1).view(b, c)
         y = self.fc(y).view(b, c, 1, 1)
-        return x * y.expand(b, c, h, w)
+        return x * y.expand_as(x)
 
 class Mixed(nn.Module):
     def __init__(self):

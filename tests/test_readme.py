@@ -20,7 +20,7 @@ def test_python_blocks_run(capsys):
     fn.manual_seed(0)
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert 0 < float(names["value"]) < 1  # type: ignore[arg-type]

@@ -225,6 +225,14 @@ class Spoil(Callback):
             self.then(trainer)
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_raises():
+    """Python's own handler of Ctrl-C, which a process started in a shell's background lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _interrupt(trainer):
     os.kill(os.getpid(), signal.SIGINT)
 

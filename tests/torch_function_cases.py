@@ -243,6 +243,7 @@ EXPRESSIONS = [
         ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((2, 3, 2, 4), (2, 3, 4, 3)), ((2, 3, 4), (4,)),
     )),
     expression("(a @ b.transpose(1, 2)).softmax(-1) @ c", of((2, 5, 4)), of((2, 6, 4)), of((2, 6, 3))),
+    expression("b.expand_as(a)", X, of((4, 1, 1))),
     expression("F.relu(a + b)", X, of(IMAGE)),
     expression("F.max_pool2d(F.relu(F.conv2d(a, b, c, padding=1)), 2)", X, of((3, 4, 3, 3)), of((3,))),
     expression("F.log_softmax(F.linear(a.flatten(1), b), dim=1)", of((2, 3, 2, 2)), of((4, 12))),

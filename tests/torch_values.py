@@ -7,6 +7,8 @@ is the sum over outputs of |dy/dx| |g|. Rounding errors of a sound algorithm are
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ import torch
 from torch.nn import functional
 
 from torch_case import Case, Record, Rng, draw, draw_state, fill
+
+torch.set_num_threads(1)  # arrays of a few hundred numbers
 
 Tensors = list[torch.Tensor]
 
@@ -24,6 +28,18 @@ def _double(array: np.ndarray) -> torch.Tensor:
 
 def _function(name: str) -> Any:
     return getattr(functional, name, None) or getattr(torch, name)
+
+
+def quietly(function: Any) -> Any:
+    """PyTorch warns of even kernels with "same" padding and of its older words; NumPy of what float32 cannot hold."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return function(*args)
+
+    return wrapper
 
 
 def _outputs(case: Case, module: Any, tensors: Tensors) -> Any:
@@ -48,6 +64,7 @@ def _module(case: Case, tensors: Tensors) -> Any:
     return getattr(torch.nn, case.name)(*make, **fill(case.options, rest)).double().train(case.train)
 
 
+@quietly
 def values(case: Case, rng: Rng) -> Record:
     """Draw inputs, weights and output gradients; return them with outputs, gradients, buffers after, and scales."""
     arrays = [draw(d, rng) for d in case.arrays()]
@@ -73,6 +90,7 @@ def values(case: Case, rng: Rng) -> Record:
     dy = torch.cat([_double(dy).reshape(-1) for dy in dys])
     grads, terms = _gradients(y, dy, list(leaves.values()))
     record |= {key: g.numpy() for key, g in zip(leaves, grads, strict=True)}
+    record = {key: a.astype(np.float32) if a.dtype.kind == "f" else a for key, a in record.items()}
     return record | _scales(case, record, dict(zip(leaves, terms[1:], strict=True)), terms[0])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 
 from torch_case import ARCHIVE, generator, save
@@ -11,7 +9,5 @@ from torch_function_cases import all_cases
 from torch_values import values
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     save({name: values(case, generator(case, 0)) for name, case in all_cases().items()}, torch.__version__)
     print(f"{ARCHIVE}: {ARCHIVE.stat().st_size} bytes, from PyTorch {torch.__version__}")

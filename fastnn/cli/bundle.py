@@ -85,16 +85,18 @@ def load_bundle(path: str) -> Bundle:
     try:
         facts = json.loads(text)
         norm = facts["normalization"]
-        shape = tuple(int(n) for n in facts["input_shape"])
+        channels, height, width = (int(n) for n in facts["input_shape"])
         bundle = Bundle(
             None,
             str(facts["model"]),
             [str(c) for c in facts["classes"]],
-            shape,  # type: ignore[arg-type]
+            (channels, height, width),
             Normalization(norm["scale"], norm["mean"], norm["std"]),
             str(facts["data"]),
             int(facts["seed"]),
         )
+        if len(bundle.normalization.mean) != channels:
+            raise ValueError(f"means of {len(bundle.normalization.mean)} channels for {channels}")
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: expected metadata written by `fastnn train`, got {error}") from error
     with usage(f"{path}: "):

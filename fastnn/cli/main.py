@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from .._backend import MOST_THREADS
 from .errors import UsageError
 from .recipes import DATASETS, OPTIMIZERS, SCHEDULES
 
@@ -115,7 +117,7 @@ def _add_data_options(command: argparse.ArgumentParser, default: str | None) -> 
 
 
 def _add_common_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--threads", type=_whole(1), metavar="N", help="threads to compute with")
+    command.add_argument("--threads", type=_whole(1, MOST_THREADS), metavar="N", help="threads to compute with")
     command.add_argument("--batch-size", type=_whole(1), metavar="N", help="images in a batch")
 
 
@@ -131,7 +133,9 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--schedule", choices=SCHEDULES, metavar="NAME", help=f"course of the learning rate: {', '.join(SCHEDULES)}"
     )
-    command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything (default: 0)")
+    command.add_argument(
+        "--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="seed of everything (default: 0)"
+    )
     command.add_argument("--weights", metavar="FILE", help="weights to start from")
     command.add_argument("--out", metavar="DIR", help="folder for weights, history and curves (default: fastnn-<data>)")
 
@@ -152,7 +156,7 @@ def _add_predict(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_common_options(command)
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     def convert(text: str) -> int:
         try:
             value = int(text)
@@ -160,6 +164,8 @@ def _whole(least: int) -> Callable[[str], int]:
             value = least - 1
         if value < least:
             raise argparse.ArgumentTypeError(f"expected a whole number >= {least}, got {text!r}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text!r}")
         return value
 
     return convert

@@ -30,6 +30,8 @@ class Normalization:
 
     def __init__(self, scale: float, mean: Any, std: Any) -> None:
         self.scale, self.mean, self.std = float(scale), [float(m) for m in mean], [float(s) for s in std]
+        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+            raise ValueError(f"expected a mean and a std > 0 for each channel, got mean {self.mean}, std {self.std}")
         std_array = np.asarray(self.std, np.float64)
         self._factor = (self.scale / std_array).astype(np.float32)
         self._shift = (-np.asarray(self.mean, np.float64) / std_array).astype(np.float32)
@@ -45,8 +47,10 @@ def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: i
 
     if name == "digits":
         return datasets.digits(train, test_size=HOLD_OUT, seed=seed)
-    reader = {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist, "cifar10": datasets.cifar10}[name]
-    return reader(folder, train, download=download)
+    readers = {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist, "cifar10": datasets.cifar10}
+    if name not in readers:
+        raise ValueError(f"expected the data to be one of digits, {', '.join(readers)}, got {name!r}")
+    return readers[name](folder, train, download=download)
 
 
 def training_parts(name: str, folder: str | None, download: bool, seed: int) -> tuple[Any, Any]:

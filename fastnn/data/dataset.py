@@ -82,7 +82,7 @@ class ArrayDataset:
     ) -> None:
         if not arrays:
             raise ValueError("ArrayDataset: expected at least one array, got none")
-        self.arrays = tuple(np.asarray(array) for array in arrays)
+        self.arrays = tuple(_as_array(array) for array in arrays)
         if any(array.ndim == 0 for array in self.arrays):
             raise ValueError("ArrayDataset: expected arrays with a first axis, got a scalar")
         if len({len(array) for array in self.arrays}) > 1:
@@ -178,6 +178,14 @@ class Subset:
 
     def __repr__(self) -> str:
         return f"Subset({len(self)} of {self.dataset!r})"
+
+
+def _as_array(array: Any) -> np.ndarray:
+    try:
+        return np.asarray(array)
+    except ValueError:  # NumPy's words for a list of (input, target) pairs help nobody
+        got = f"a {type(array).__name__} whose items differ in shape"
+        raise ValueError(f"ArrayDataset: expected arrays, one of inputs and one of targets, got {got}") from None
 
 
 def as_dataset(data: Any) -> Dataset:

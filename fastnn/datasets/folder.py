@@ -63,6 +63,8 @@ def read_image(path: str | os.PathLike[str], size: Any = None, *, grayscale: boo
             if height_width is not None and image.size != height_width[::-1]:
                 image = image.resize(height_width[::-1], image_module.Resampling.BILINEAR)
             pixels = np.array(image, np.uint8)
+        except image_module.UnidentifiedImageError:
+            raise ValueError(f"{os.fspath(path)}: expected an image, got a file of no kind that Pillow reads") from None
         # Pillow's decoders raise many kinds of errors on damaged files, bare SyntaxError among them.
         except Exception as error:
             raise ValueError(f"{os.fspath(path)}: expected an image, got {type(error).__name__}: {error}") from None

@@ -23,9 +23,12 @@ def matmul(a: Any, b: Any) -> Node:
     a = a.unsqueeze(0) if drop_row else a
     b = b.unsqueeze(1) if drop_col else b
     if a.shape[-1] != b.shape[-2]:
-        raise ValueError(f"matmul: inner sizes differ: shapes {a.shape} and {b.shape}")
+        raise ValueError(f"matmul: expected equal inner sizes, got shapes {a.shape} and {b.shape}")
     if a.ndim > 2 or b.ndim > 2:
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        try:
+            lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(f"matmul: expected batches that broadcast, got shapes {a.shape} and {b.shape}") from None
         a, b = (n if n.shape[:-2] == lead else n.expand(*lead, *n.shape[-2:]) for n in (a, b))
     y = apply("matmul", a, b, transpose_a=False, transpose_b=False)
     if drop_col:

@@ -435,6 +435,10 @@ class Node:
         lead = len(wanted) - self.ndim
         return apply("expand", self, shape=tuple(self.shape[i - lead] if s == -1 else s for i, s in enumerate(wanted)))
 
+    def expand_as(self, other: Any) -> Node:
+        """Repeat dimensions of extent 1 up to the shape of ``other``."""
+        return self.expand(other.shape)
+
     def __getitem__(self, key: Any) -> Node:
         return getitem(self, key)
 
@@ -442,7 +446,9 @@ class Node:
         """Cut a dimension into pieces of a size, or of given sizes."""
         axis = _axis(dim, self.ndim)
         total = self.shape[axis]
-        if isinstance(split_size, int):
+        if not isinstance(split_size, (tuple, list)):
+            if not isinstance(split_size, (int, np.integer)):
+                raise TypeError(f"split: expected a size or a list of sizes, got {split_size!r}")
             if split_size <= 0:
                 raise ValueError(f"split: expected a positive size, got {split_size}")
             sizes = [min(split_size, total - i) for i in range(0, total, split_size)]
@@ -455,8 +461,8 @@ class Node:
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Node, ...]:
         """Cut a dimension into about equal pieces."""
-        if chunks <= 0:
-            raise ValueError(f"chunk: expected a positive number of chunks, got {chunks}")
+        if not isinstance(chunks, (int, np.integer)) or chunks <= 0:
+            raise ValueError(f"chunk: expected a positive number of chunks, got {chunks!r}")
         return self.split(max(1, -(-self.shape[_axis(dim, self.ndim)] // chunks)), dim)
 
     # ---- PyTorch's no-ops, so that definitions port unchanged ----
@@ -485,7 +491,7 @@ def _axis(dim: int, ndim: int) -> int:
 def _axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(ndim))
-    axes = tuple(_axis(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+    axes = tuple(_axis(d, ndim) for d in (dim if isinstance(dim, Sequence) else (dim,)))
     if len(set(axes)) != len(axes):
         raise ValueError(f"expected each dimension once, got {dim}")
     return axes
@@ -493,13 +499,15 @@ def _axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
 
 def _resolve(shape: Sequence[int], node: Node) -> tuple[int, ...]:
     """Fill in one -1 so that the sizes agree."""
+    if not all(isinstance(s, (int, np.integer)) for s in shape):
+        raise TypeError(f"reshape: expected a shape of ints, got {tuple(shape)}")
     known = math.prod(s for s in shape if s != -1)
     unknown = sum(s == -1 for s in shape)
     size = node.spec.size
     if unknown == 1 and known > 0 and size % known == 0:
         return tuple(size // known if s == -1 else int(s) for s in shape)
     if unknown or known != size or any(s < 0 for s in shape):
-        raise ValueError(f"reshape: shape {tuple(shape)} does not fit {size} elements of shape {node.shape}")
+        raise ValueError(f"reshape: expected a shape of {size} elements for {node.shape}, got {tuple(shape)}")
     return tuple(int(s) for s in shape)
 
 

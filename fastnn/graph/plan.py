@@ -126,7 +126,7 @@ class ReferencePlan(Plan):
                 if call.outputs:
                     results = results if isinstance(results, tuple) else (results,)
                     for node, result in zip(call.outputs, results, strict=True):
-                        self.values[node] = np.asarray(result)
+                        self.values[node] = self._wide(np.asarray(result))
                 if current.stop is not None and current.stop in call.outputs and self.values[current.stop]:
                     return False
         for node in current.outputs:
@@ -139,10 +139,10 @@ class ReferencePlan(Plan):
             return self.values[node]
         if node in self.overrides:
             return self.overrides[node]
-        array = source_array(node, arrays, self.rng)
-        if self.dtype == np.float64 and array.dtype == np.float32:
-            return array.astype(np.float64)
-        return array
+        return self._wide(source_array(node, arrays, self.rng))
+
+    def _wide(self, array: np.ndarray) -> np.ndarray:
+        return array.astype(np.float64) if self.dtype == np.float64 and array.dtype == np.float32 else array
 
     def fetch(self, node: Node) -> np.ndarray:
         """Return a fresh copy of a value of the last run."""

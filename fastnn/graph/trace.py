@@ -74,9 +74,12 @@ class Trace:
         return node
 
     def check_input(self, node: Node, check: Callable[[np.ndarray], None]) -> None:
-        """Let ``check`` see the array of an input before each run; the values of a computed node cannot be seen."""
-        if node.source is not None and node.source[0] == "input":
-            self.checks.append((node.source[1], check))
+        """Let ``check`` see an input's array before each run, a constant's now; a computed node's cannot be seen."""
+        kind, ref = node.source or ("computed", None)
+        if kind == "input":
+            self.checks.append((ref, check))
+        elif kind == "array":
+            check(ref)
 
     def check_values(self, arrays: Mapping[int, np.ndarray]) -> None:
         """Run the checks of `check_input` on the arrays of a run."""

@@ -151,6 +151,8 @@ def _checked_name(name: Any) -> str:
 
 
 def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"save: expected metadata as a dict of strings, got {type(metadata).__name__}")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"save: expected metadata of strings to strings, got {key!r}: {value!r}")
@@ -256,4 +258,8 @@ def _decode(path: Path, name: str, tensor: Mapping[str, Any]) -> np.ndarray:
         raise ValueError(f"{os.fspath(path)}: expected a dtype that NumPy has, got {code} for tensor {name!r}")
     if code == "BOOL" and any(byte > 1 for byte in set(data)):
         raise ValueError(f"{os.fspath(path)}: expected bytes 0 and 1 in boolean tensor {name!r}")
-    return np.frombuffer(data, _DTYPES[code]).reshape(tensor["shape"])
+    try:
+        return np.frombuffer(data, _DTYPES[code]).reshape(tensor["shape"])
+    except ValueError:
+        wanted = f"a shape for {len(data)} bytes of tensor {name!r}"
+        raise ValueError(f"{os.fspath(path)}: expected {wanted}, got {tensor['shape']}") from None

@@ -44,7 +44,8 @@ class _Conv(Module):
         self.groups = _checks.as_int("groups", groups, 1)
         for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if channels % self.groups:
-                raise ValueError(f"expected {name} divisible by groups, got {channels} and {self.groups}")
+                who = type(self).__name__
+                raise ValueError(f"{who}: expected {name} divisible by groups, got {channels} and {self.groups}")
         self.kernel_size = _checks.as_sizes("kernel_size", kernel_size, self._dims, 1)
         self.stride = _checks.as_sizes("stride", stride, self._dims, 1)
         self.dilation = _checks.as_sizes("dilation", dilation, self._dims, 1)

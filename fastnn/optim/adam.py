@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import numbers
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .optimizer import Group, Optimizer
@@ -69,7 +70,7 @@ class Adam(Optimizer):
             params,
             {
                 "lr": lr,
-                "betas": tuple(betas),
+                "betas": tuple(betas) if isinstance(betas, Sequence) else betas,
                 "eps": eps,
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
@@ -81,8 +82,9 @@ class Adam(Optimizer):
         """Raise ValueError for an option out of range."""
         self._expect(group, lr=0, eps=0, weight_decay=0)
         betas = group["betas"]
-        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"{type(self).__name__}: expected betas as two numbers in [0, 1), got {betas}")
+        pair = isinstance(betas, Sequence) and len(betas) == 2 and all(isinstance(b, numbers.Real) for b in betas)
+        if not pair or not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"{type(self).__name__}: expected betas as two numbers in [0, 1), got {betas!r}")
 
     def state_names(self, group: Group) -> tuple[str | None, ...]:
         """Return the names of the state arrays in use."""

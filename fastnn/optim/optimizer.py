@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -72,9 +73,9 @@ class Optimizer:
         self._written: dict[int, tuple[float, ...]] = {}
         self._program: Callable[[], None] | None = None
         who = type(self).__name__
-        if _is_parameter(params) or isinstance(params, np.ndarray):
+        if _is_parameter(params) or isinstance(params, (np.ndarray, Mapping)) or not isinstance(params, Iterable):
             raise TypeError(f"{who}: expected an iterable of parameters or of dicts, got {type(params).__name__}")
-        groups = list(params)
+        groups = list(_ordered(who, params))
         if not groups:
             raise ValueError(f"{who}: expected at least one parameter, got an empty list")
         if not isinstance(groups[0], Mapping):
@@ -129,8 +130,11 @@ class Optimizer:
     def _expect(self, group: Group, **least: float) -> None:
         """Check that options are at least the given values."""
         for name, low in least.items():
-            if not group[name] >= low:
-                raise ValueError(f"{type(self).__name__}: expected {name} >= {low:g}, got {group[name]}")
+            value = group[name]
+            if not isinstance(value, numbers.Real) and np.shape(value) != ():
+                raise TypeError(f"{type(self).__name__}: expected {name} to be a number, got {value!r}")
+            if value is None or isinstance(value, str) or not value >= low:
+                raise ValueError(f"{type(self).__name__}: expected {name} >= {low:g}, got {value!r}")
 
     def _group_of(self, param: Any) -> Group:
         return next(group for group in self.param_groups if any(p is param for p in group["params"]))
@@ -274,18 +278,29 @@ class Optimizer:
         ValueError
             For another number of groups or parameters, or arrays of other shapes; nothing is changed then.
         """
-        groups, saved = self.param_groups, list(state_dict["param_groups"])
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            got = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+            raise ValueError(f"{type(self).__name__}: expected a dict with 'state' and 'param_groups', got {got}")
+        saved = list(state_dict["param_groups"])
         state = {int(key): value for key, value in state_dict["state"].items()}
         self._check_saved(saved, state)
-        for group, other in zip(groups, saved, strict=True):
-            for key, value in other.items():
-                if key not in ("params", "param_names"):
-                    # JSON has no tuples: betas come back as a list
-                    group[key] = tuple(value) if isinstance(self.defaults.get(key), tuple) else value
+        options = [self._saved_options(other) for other in saved]
+        for group, new in zip(self.param_groups, options, strict=True):
+            self.check_group(group | new)
+        for group, new in zip(self.param_groups, options, strict=True):
+            group.update(new)
         order = [i for other in saved for i in other["params"]]
         for param, position in zip(self._parameters(), order, strict=True):
             self._load_state_of(param, state.get(int(position), {}))
         self.refresh()
+
+    def _saved_options(self, group: Group) -> dict[str, Any]:
+        """Return a saved group's options; JSON has no tuples, so that betas come back as a list."""
+        return {
+            key: tuple(value) if isinstance(self.defaults.get(key), tuple) else value
+            for key, value in group.items()
+            if key not in ("params", "param_names")
+        }
 
     def _check_saved(self, saved: list[Any], state: dict[int, Any]) -> None:
         who = type(self).__name__
@@ -300,7 +315,9 @@ class Optimizer:
         for param, position in zip(self._parameters(), order, strict=True):
             for name, value in state.get(position, {}).items():
                 shape = np.shape(value)
-                if isinstance(value, np.ndarray) and shape not in ((), (1,)) and shape != param.data.shape:
+                whole = self.fused and name in self.state_names(self._group_of(param))
+                loose = not whole and (not isinstance(value, np.ndarray) or shape in ((), (1,)))
+                if shape != param.data.shape and not loose:
                     raise ValueError(
                         f"{who}: expected state '{name}' of parameter {position} with shape "
                         f"{param.data.shape}, got {shape}"
@@ -328,11 +345,15 @@ def _is_parameter(value: Any) -> bool:
     return isinstance(getattr(value, "data", None), np.ndarray) and hasattr(value, "grad")
 
 
-def _listed(who: str, params: Any) -> tuple[list[Any], list[str]]:
-    """Return the parameters of a group as a list, and their names where (name, parameter) pairs came."""
+def _ordered(who: str, params: Iterable[Any]) -> Iterable[Any]:
     if isinstance(params, (set, frozenset)):
         raise TypeError(f"{who}: expected parameters in a fixed order (a list), got a {type(params).__name__}")
-    entries = [params] if _is_parameter(params) else list(params)
+    return params
+
+
+def _listed(who: str, params: Any) -> tuple[list[Any], list[str]]:
+    """Return the parameters of a group as a list, and their names where (name, parameter) pairs came."""
+    entries = [params] if _is_parameter(params) else list(_ordered(who, params))
     names = [entry[0] for entry in entries if isinstance(entry, tuple)]
     if names and len(names) != len(entries):
         raise ValueError(f"{who}: expected names for all {len(entries)} parameters or for none, got {len(names)}")

@@ -63,7 +63,7 @@ def prelu_bwd(dy: Array, x: Array, w: Array) -> tuple[Array, Array]:
 
 
 def _slopes(w: Array, ndim: int) -> Array:
-    return w.reshape(-1, *([1] * (ndim - 2))) if w.size > 1 else w.reshape(())
+    return w.reshape(-1, *([1] * (ndim - 2))) if w.size != 1 else w.reshape(())
 
 
 @wide

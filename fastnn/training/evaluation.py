@@ -52,7 +52,9 @@ def measure(model: Any, loss: Any, metrics: Iterable[Metric], loader: Any) -> di
             count += n
             for metric in copies:
                 metric.update(output, y)
-    result: dict[str, Any] = {"loss": total / count if count else float("nan")}
+    if count == 0:
+        raise ValueError("evaluate: expected at least one sample, got none")
+    result: dict[str, Any] = {"loss": total / count}
     for metric in copies:
         value = metric.compute()
         result[metric.name] = float(value) if metric.scalar else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -164,8 +165,8 @@ class Trainer:
         ValueError
             For data, a split or a state that do not fit.
         """
-        if epochs < 0:
-            raise ValueError(f"fit: expected epochs >= 0, got {epochs}")
+        if not isinstance(epochs, numbers.Integral) or epochs < 0:
+            raise ValueError(f"fit: expected epochs to be an int >= 0, got {epochs!r}")
         if validation_split:
             if validation_data is not None:
                 raise ValueError("fit: expected validation_data or validation_split, got both")
@@ -293,6 +294,8 @@ class Trainer:
                     hook(self)
                 if guard.requested or self.stop_reason:
                     return False
+        if self.steps_in_epoch == 0:
+            raise ValueError(f"fit: expected at least one batch in epoch {self.epoch + 1}, got none")
         return True
 
     @property

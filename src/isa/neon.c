@@ -1,4 +1,8 @@
 /* aarch64: 32 registers of 4 floats. */
+#if defined(__GNUC__) && !defined(__clang__)
+/* On this architecture GCC schedules before it allocates registers, and moves loads up until accumulators spill. */
+#pragma GCC optimize("no-schedule-insns")
+#endif
 #include "../simd/vec_neon.h"
 
 #define FNN_LEVEL "neon"

@@ -47,8 +47,8 @@ static inline __attribute__((always_inline)) void gemm_step(const int M, const i
 }
 
 /* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
- * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators spill;
- * a loop within the loop costs 4 %. */
+ * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators
+ * spill; a loop within the loop costs 4 %. */
 static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const fnn_gemm_block *g,
                                                             const float *a, const float *b, const int64_t *rows,
                                                             int64_t column, const float *ahead) {

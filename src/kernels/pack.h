@@ -62,12 +62,6 @@ static void pack_rows(float *dst, const float *src, int64_t row_stride, int64_t 
                    (int)(m - i < GEMM_MR ? m - i : GEMM_MR), k);
 }
 
-static inline __attribute__((always_inline)) void pack_columns_width(float *dst, const int width, const float *src,
-                                                                     int64_t k_stride, int64_t column_stride,
-                                                                     int count, int64_t k) {
-    pack_panel(dst, width, src, column_stride, k_stride, count, k);
-}
-
 /* Columns of B: n of them into panels of GEMM_NR, the last as wide as it needs to be. */
 static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t column_stride, int64_t n,
                          int64_t k) {
@@ -76,11 +70,11 @@ static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t
         const float *s = src + j * column_stride;
         float *d = dst + j * k;
         if (count > (GEMM_NV - 1) * VL)
-            pack_columns_width(d, GEMM_NV * VL, s, k_stride, column_stride, count, k);
+            pack_panel(d, GEMM_NV * VL, s, column_stride, k_stride, count, k);
         else if (count <= VL)
-            pack_columns_width(d, VL, s, k_stride, column_stride, count, k);
+            pack_panel(d, VL, s, column_stride, k_stride, count, k);
         else
-            pack_columns_width(d, 2 * VL, s, k_stride, column_stride, count, k);
+            pack_panel(d, 2 * VL, s, column_stride, k_stride, count, k);
     }
 }
 

@@ -81,6 +81,7 @@ def conv2d(
     """
     with naming("conv2d"):
         expect_ndim(input, 4)
+        weight = as_node(weight)
         if weight.ndim != 4:
             raise ValueError(f"expected 4-D weight (C_out, C_in / groups, KH, KW), got shape {tuple(weight.shape)}")
         stride, dilation = _checks.as_pair("stride", stride, 1), _checks.as_pair("dilation", dilation, 1)
@@ -113,6 +114,7 @@ def conv1d(
     """
     with naming("conv1d"):
         expect_ndim(input, 3)
+        weight = as_node(weight)
         if weight.ndim != 3:
             raise ValueError(f"expected 3-D weight (C_out, C_in / groups, K), got shape {tuple(weight.shape)}")
         step, dil = _checks.as_single("stride", stride, 1), _checks.as_single("dilation", dilation, 1)

@@ -31,8 +31,11 @@ def _rows(x: Node) -> Node:
 
 
 def _per_class(name: str, weight: Tensor | None, classes: int) -> Tensor | None:
-    if weight is not None and tuple(weight.shape) != (classes,):
-        raise ValueError(f"expected {name} of shape ({classes},), one entry a class, got shape {tuple(weight.shape)}")
+    if weight is None:
+        return None
+    weight = as_node(weight)
+    if weight.shape != (classes,):
+        raise ValueError(f"expected {name} of shape ({classes},), one entry a class, got shape {weight.shape}")
     return weight
 
 
@@ -109,18 +112,19 @@ def cross_entropy(
     """
     with naming("cross_entropy"):
         word = reduction_word(reduction, size_average, reduce)
+        ignored = _checks.as_int("ignore_index", ignore_index)
         smoothing = _checks.as_probability("label_smoothing", label_smoothing)
         x, t = _scores(input), as_node(target)
         classes = x.shape[1] if x.ndim > 1 else x.shape[0]
         weight = _per_class("weight", weight, classes)
         soft = t.shape == x.shape and t.dtype.startswith("float")
         if not soft:
-            t = _indices("cross_entropy", x, t, ignore_index)
+            t = _indices("cross_entropy", x, t, ignored)
     attrs: dict[str, Any] = {"label_smoothing": smoothing, "reduction": word}
     if soft:
         loss = apply("cross_entropy_soft", _rows(x), _rows(t), weight, **attrs)
     else:
-        loss = apply("cross_entropy", _rows(x), t, weight, ignore_index=int(ignore_index), **attrs)
+        loss = apply("cross_entropy", _rows(x), t, weight, ignore_index=ignored, **attrs)
     return _unrolled(loss, x, word)
 
 
@@ -147,10 +151,11 @@ def nll_loss(
     """
     with naming("nll_loss"):
         word = reduction_word(reduction, size_average, reduce)
+        ignored = _checks.as_int("ignore_index", ignore_index)
         x, t = _scores(input), as_node(target)
         weight = _per_class("weight", weight, x.shape[1] if x.ndim > 1 else x.shape[0])
-        t = _indices("nll_loss", x, t, ignore_index)
-    return _unrolled(apply("nll_loss", _rows(x), t, weight, ignore_index=int(ignore_index), reduction=word), x, word)
+        t = _indices("nll_loss", x, t, ignored)
+    return _unrolled(apply("nll_loss", _rows(x), t, weight, ignore_index=ignored, reduction=word), x, word)
 
 
 def _margin(input: Tensor, target: Tensor, p: int, margin: float, weight: Any, divide: bool, word: str) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     x = as_node(input)
     with naming("unflatten"):
         axis = _checks.as_axis("dim", dim, x.ndim)
+        if not isinstance(sizes, Iterable):
+            raise TypeError(f"expected a sequence of sizes, got {sizes!r}")
         parts = [_checks.as_extent("sizes", size, -1) for size in sizes]
         known = math.prod(size for size in parts if size != -1)
         if parts.count(-1) == 1 and known > 0:
@@ -76,6 +78,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     x = as_node(input)
     with naming("pad"):
         _checks.one_of("mode", mode, ("constant",))
+        if not isinstance(pad, Iterable):
+            raise TypeError(f"expected pad to hold pairs of ints, got {pad!r}")
         sides = [_checks.as_extent("pad", side) for side in pad]
         if len(sides) % 2 or len(sides) > 2 * x.ndim:
             raise ValueError(f"expected pad to hold pairs for at most {x.ndim} dimensions, got {tuple(pad)}")
@@ -108,7 +112,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> np.ndarray:
             raise TypeError(f"expected whole numbers, got dtype {index.dtype}")
         classes = _checks.as_extent("num_classes", num_classes, -1)
         if classes == -1:
-            classes = int(index.max(initial=-1)) + 1
+            classes = int(index.max()) + 1 if index.size else 0
         if index.size and (index.min() < 0 or index.max() >= classes):
             raise ValueError(f"expected class indices from 0 to {classes - 1}, got {index.min()} to {index.max()}")
     return np.eye(classes, dtype=np.int64)[index]

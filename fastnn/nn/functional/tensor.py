@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastnn import _checks
@@ -19,6 +19,12 @@ __all__ = [
 # ---- joining and cutting ----
 
 
+def _several(tensors: Any) -> list[Any]:
+    if not isinstance(tensors, Iterable):
+        raise TypeError(f"expected a sequence of arrays, got {type(tensors).__name__}")
+    return [as_node(t) for t in tensors]
+
+
 @eager
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along an existing dimension; the other sizes agree.
@@ -31,7 +37,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     (3, 2)
     """
     with naming("cat"):
-        nodes = [as_node(t) for t in tensors]
+        nodes = _several(tensors)
         if not nodes:
             raise ValueError("expected at least one tensor, got none")
         axis = _checks.as_axis("dim", dim, nodes[0].ndim)
@@ -57,7 +63,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     [[1.0, 0.0], [1.0, 0.0]]
     """
     with naming("stack"):
-        nodes = [as_node(t) for t in tensors]
+        nodes = _several(tensors)
         if not nodes:
             raise ValueError("expected at least one tensor, got none")
         if any(n.shape != nodes[0].shape for n in nodes):
@@ -348,7 +354,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     >>> F.reshape(np.ones((2, 6)), (3, -1)).shape
     (3, 4)
     """
-    return as_node(input).reshape(tuple(shape))
+    return as_node(input).reshape(shape)
 
 
 @eager
@@ -362,7 +368,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     >>> F.permute(np.ones((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    return as_node(input).permute(tuple(dims))
+    return as_node(input).permute(dims)
 
 
 @eager

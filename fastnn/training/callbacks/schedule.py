@@ -85,6 +85,8 @@ def _default_interval(scheduler: Any) -> str:
 def as_callbacks(given: Iterable[Any]) -> list[Callback]:
     """Return callbacks as a list, with schedulers wrapped."""
     callbacks: list[Callback] = []
+    if not isinstance(given, Iterable):
+        raise TypeError(f"Trainer: expected a list of callbacks or schedulers, got {type(given).__name__}")
     for entry in given:
         if isinstance(entry, (LRScheduler, ReduceLROnPlateau)):
             callbacks.append(LRSchedulerCallback(entry))
