@@ -118,9 +118,7 @@ def _choose_threads() -> None:
             state.threads, state.why_threads = int(text), f"{name}={text}"
             return
         if name == "FASTNN_NUM_THREADS":
-            raise RuntimeError(
-                f"FASTNN_NUM_THREADS: expected a positive number, got {text!r} (at most {MOST_THREADS})"
-            )
+            raise RuntimeError(f"FASTNN_NUM_THREADS: expected a positive number, got {text!r} (at most {MOST_THREADS})")
     if state.core is None:
         state.threads, state.why_threads = 1, "the reference backend runs on NumPy's threads"
     else:

@@ -26,8 +26,8 @@ LARGEST_INT = 2**63 - 1  # what a field of a C operation holds
 LARGEST_EXTENT = 2**31 - 1  # of an axis, a window or a border: products of a few of them still fit such a field
 
 
-def as_int(name: str, value: Any, minimum: int | None = None, maximum: int = LARGEST_INT) -> int:
-    """Return ``value`` as an int between ``minimum`` and ``maximum``; bools and floats are refused.
+def as_int(name: str, value: Any, minimum: int | None = None, maximum: int | None = LARGEST_INT) -> int:
+    """Return ``value`` as an int between ``minimum`` and ``maximum`` (None: any); bools and floats are refused.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def as_int(name: str, value: Any, minimum: int | None = None, maximum: int = LAR
         raise TypeError(f"expected {name} to be {wanted}, got {value!r}") from None
     if minimum is not None and number < minimum:
         raise ValueError(f"expected {name} to be {wanted}, got {number}")
-    if abs(number) > maximum:
+    if maximum is not None and abs(number) > maximum:
         raise ValueError(f"expected {name} to be at most {maximum} in size, got {number}")
     return number
 

@@ -109,7 +109,7 @@ class DataLoader:
             in_memory = hasattr(self.dataset, "arrays")
             prefetch = 0 if in_memory and transform is None and target_transform is None else 2
         self.prefetch = as_int("prefetch", prefetch, 0)
-        self._seed = None if seed is None else as_int("seed", seed, 0)
+        self._seed = None if seed is None else as_int("seed", seed, 0, None)
         self._epoch = 0
         self._position = 0
         self._under_way = False  # an iteration of this epoch began, and is not to be resumed by the next one
@@ -214,7 +214,7 @@ class DataLoader:
         position = as_int("position", state["position"], 0)
         if position > len(self):
             raise ValueError(f"DataLoader: expected a position of at most {len(self)}, got {position}")
-        self._seed = None if state["seed"] is None else as_int("seed", state["seed"], 0)
+        self._seed = None if state["seed"] is None else as_int("seed", state["seed"], 0, None)
         self._epoch, self._position = as_int("epoch", state["epoch"], 0), position
         self._under_way = False
 

@@ -134,7 +134,7 @@ def _part(dataset: Any, indices: np.ndarray) -> Any:
 
 
 def _generator(seed: int | None) -> np.random.Generator:
-    return _random.generator() if seed is None else np.random.default_rng(as_int("seed", seed, 0))
+    return _random.generator() if seed is None else np.random.default_rng(as_int("seed", seed, 0, None))
 
 
 def _labels(dataset: Any, stratify: Any, count: int | None = None) -> np.ndarray | None:

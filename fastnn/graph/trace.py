@@ -75,7 +75,9 @@ class Trace:
 
     def check_input(self, node: Node, check: Callable[[np.ndarray], None]) -> None:
         """Let ``check`` see an input's array before each run, a constant's now; a computed node's cannot be seen."""
-        kind, ref = node.source or ("computed", None)
+        if node.source is None:
+            return
+        kind, ref = node.source
         if kind == "input":
             self.checks.append((ref, check))
         elif kind == "array":

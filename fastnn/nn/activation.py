@@ -8,7 +8,7 @@ from fastnn import _checks
 
 from . import functional as F
 from . import init
-from .functional._common import Tensor
+from .functional._common import Tensor, named
 from .module import Module
 from .parameter import Parameter
 
@@ -19,6 +19,7 @@ __all__ = [
 
 
 class _Inplace(Module):
+    @named
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -87,6 +88,7 @@ class Hardtanh(Module):
     [-1.0, 0.5, 1.0]
     """
 
+    @named
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
@@ -115,6 +117,7 @@ class LeakyReLU(Module):
     [-0.5, 2.0]
     """
 
+    @named
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope, self.inplace = _checks.as_float("negative_slope", negative_slope), inplace
@@ -150,6 +153,7 @@ class PReLU(Module):
 
     weight: Parameter
 
+    @named
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         super().__init__()
         self.num_parameters = _checks.as_int("num_parameters", num_parameters, 1)
@@ -299,6 +303,7 @@ class GELU(Module):
     [0.0]
     """
 
+    @named
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = _checks.one_of("approximate", approximate, ("none", "tanh"))
@@ -327,6 +332,7 @@ class ELU(Module):
     [0.0, 2.0]
     """
 
+    @named
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha, self.inplace = _checks.as_float("alpha", alpha), inplace
@@ -354,6 +360,7 @@ class Softplus(Module):
     [30.0]
     """
 
+    @named
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta, self.threshold = beta, threshold
@@ -396,6 +403,7 @@ class LogSigmoid(Module):
 
 
 class _Softmax(Module):
+    @named
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim

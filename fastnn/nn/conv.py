@@ -11,7 +11,7 @@ from fastnn import _checks
 
 from . import functional as F
 from . import init
-from .functional._common import Tensor
+from .functional._common import Tensor, named
 from .functional.conv import resolve_padding
 from .module import Module
 from .parameter import Parameter
@@ -26,6 +26,7 @@ class _Conv(Module):
     weight: Parameter
     bias: Parameter | None
 
+    @named
     def __init__(
         self,
         in_channels: int,

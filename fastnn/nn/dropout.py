@@ -5,13 +5,14 @@ from __future__ import annotations
 from fastnn import _checks
 
 from . import functional as F
-from .functional._common import Tensor
+from .functional._common import Tensor, named
 from .module import Module
 
 __all__ = ["Dropout", "Dropout2d", "StochasticDepth"]
 
 
 class _Dropout(Module):
+    @named
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p, self.inplace = _checks.as_probability("p", p), inplace
@@ -88,6 +89,7 @@ class StochasticDepth(Module):
     StochasticDepth(p=0.2, mode=row)
     """
 
+    @named
     def __init__(self, p: float, mode: str) -> None:
         super().__init__()
         self.p, self.mode = _checks.as_probability("p", p), _checks.one_of("mode", mode, ("batch", "row"))

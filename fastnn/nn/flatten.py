@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import _checks
 
 from . import functional as F
-from .functional._common import Tensor, expect_ndim, naming
+from .functional._common import Tensor, expect_ndim, named, naming
 from .module import Module
 
 __all__ = ["ConstantPad2d", "Flatten", "Unflatten", "ZeroPad2d"]
@@ -29,6 +29,7 @@ class Flatten(Module):
     (32, 25)
     """
 
+    @named
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
@@ -57,6 +58,7 @@ class Unflatten(Module):
     (32, 2, 5, 5)
     """
 
+    @named
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         if not isinstance(unflattened_size, Sequence) or isinstance(unflattened_size, str):
@@ -87,6 +89,7 @@ class ConstantPad2d(Module):
     [[[[3.5, 1.0, 1.0]]]]
     """
 
+    @named
     def __init__(self, padding: Any, value: float) -> None:
         super().__init__()
         self.padding, self.value = _checks.as_sizes("padding", padding, 4), value
@@ -116,6 +119,7 @@ class ZeroPad2d(ConstantPad2d):
     (1, 1, 7, 7)
     """
 
+    @named
     def __init__(self, padding: Any) -> None:
         super().__init__(padding, 0.0)
 

@@ -8,7 +8,7 @@ from fastnn import _checks
 
 from . import functional as F
 from . import init
-from .functional._common import Tensor
+from .functional._common import Tensor, named
 from .module import Module
 from .parameter import Parameter
 
@@ -47,6 +47,7 @@ class Linear(Module):
     weight: Parameter
     bias: Parameter | None
 
+    @named
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features = _checks.as_int("in_features", in_features, 0)

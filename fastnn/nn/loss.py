@@ -9,7 +9,7 @@ import numpy as np
 from fastnn import _checks
 
 from . import functional as F
-from .functional._common import Tensor, naming, reduction_word
+from .functional._common import Tensor, named, naming, reduction_word
 from .module import Module
 
 __all__ = [
@@ -27,6 +27,7 @@ class _Loss(Module):
 
     differentiable_inputs: ClassVar[int] = 1
 
+    @named
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
         with naming(type(self).__name__):
@@ -36,6 +37,7 @@ class _Loss(Module):
 class _ClassLoss(_Loss):
     """A loss whose targets are class indices, with an optional weight a class."""
 
+    @named
     def __init__(
         self,
         weight: Any = None,
@@ -82,6 +84,7 @@ class CrossEntropyLoss(_ClassLoss):
     [-0.375, 0.125, 0.125, 0.125]
     """
 
+    @named
     def __init__(
         self,
         weight: Any = None,
@@ -132,6 +135,7 @@ class NLLLoss(_ClassLoss):
     2.0
     """
 
+    @named
     def __init__(
         self,
         weight: Any = None,
@@ -172,6 +176,7 @@ class MultiMarginLoss(_ClassLoss):
     0.25
     """
 
+    @named
     def __init__(
         self,
         p: int = 1,
@@ -210,6 +215,7 @@ class MulticlassHingeLoss(_ClassLoss):
     0.5
     """
 
+    @named
     def __init__(self, margin: float = 1.0, p: int = 1, reduction: str = "mean") -> None:
         super().__init__(None, reduction=reduction)
         self.p, self.margin = _power(p), _checks.as_float("margin", margin)
@@ -269,6 +275,7 @@ class SSELoss(_Loss):
     4.0
     """
 
+    @named
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
 
@@ -320,6 +327,7 @@ class SmoothL1Loss(_Loss):
     0.75
     """
 
+    @named
     def __init__(
         self,
         size_average: bool | None = None,
@@ -351,6 +359,7 @@ class HuberLoss(_Loss):
     0.75
     """
 
+    @named
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = _checks.as_float("delta", delta)
@@ -378,6 +387,7 @@ class BCELoss(_Loss):
     0.6931
     """
 
+    @named
     def __init__(
         self,
         weight: Any = None,
@@ -413,6 +423,7 @@ class BCEWithLogitsLoss(_Loss):
     0.6931
     """
 
+    @named
     def __init__(
         self,
         weight: Any = None,

@@ -11,7 +11,7 @@ from fastnn.graph import as_node
 
 from . import functional as F
 from . import init
-from .functional._common import Tensor, expect_ndim, naming
+from .functional._common import Tensor, expect_ndim, named, naming
 from .functional.normalization import batch_norm_in_trace
 from .module import Module
 from .parameter import Parameter
@@ -31,6 +31,7 @@ class _BatchNorm(Module):
     running_var: np.ndarray | None
     num_batches_tracked: np.ndarray | None
 
+    @named
     def __init__(
         self,
         num_features: int,
@@ -174,6 +175,7 @@ class LocalResponseNorm(Module):
     LocalResponseNorm(5, alpha=0.0001, beta=0.75, k=1.0)
     """
 
+    @named
     def __init__(self, size: int, alpha: float = 0.0001, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k

@@ -166,7 +166,7 @@ class Trainer:
             For data, a split or a state that do not fit.
         """
         if not isinstance(epochs, numbers.Integral) or epochs < 0:
-            raise ValueError(f"fit: expected epochs to be an int >= 0, got {epochs!r}")
+            raise ValueError(f"fit: expected epochs >= 0, got {epochs!r}")
         if validation_split:
             if validation_data is not None:
                 raise ValueError("fit: expected validation_data or validation_split, got both")

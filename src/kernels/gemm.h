@@ -12,6 +12,9 @@
 #define GEMM_UNROLL _Pragma("GCC unroll 16")
 #define GEMM_LINE 16 /* floats of a cache line */
 
+_Static_assert(GEMM_MC % GEMM_MR == 0, "a packed block of A is whole tiles");
+_Static_assert(GEMM_KC <= GEMM_KC_MAX, "row buffers of conv.h hold a block along k");
+
 static inline __attribute__((always_inline)) vf act_apply(vf x, int activation, vf slope) {
     if (activation == FNN_ACT_RELU) return v_max(v_zero(), x); /* this order keeps NaN */
     if (activation == FNN_ACT_LEAKY_RELU) return v_sel(v_lt(x, v_zero()), x * slope, x);

@@ -9,8 +9,8 @@
 #define COPY_FIELDS(I, D, A, T)                                                                                      \
     I(T, itemsize)                                                                                                   \
     I(T, ndim)                                                                                                       \
-    A(T, shape, FNN_MAX_NDIM) I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM) I(T, y_offset)                            \
-        A(T, y_strides, FNN_MAX_NDIM)
+    A(T, shape, FNN_MAX_NDIM)                                                                                        \
+    I(T, x_offset) A(T, x_strides, FNN_MAX_NDIM) I(T, y_offset) A(T, y_strides, FNN_MAX_NDIM)
 FNN_PROBLEM(copy_problem, COPY_FIELDS)
 
 #define FILL_FIELDS(I, D, A, T) I(T, n) D(T, value)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from fastnn.graph import as_node, current_trace
 
-__all__ = ["Tensor", "as_image", "expect_ndim", "naming", "reduction_word"]
+__all__ = ["Tensor", "as_image", "expect_ndim", "named", "naming", "reduction_word"]
 
 Tensor: TypeAlias = Any
 """A Node while a model is traced, a NumPy array (or Parameter) elsewhere."""
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _AXES = {1: "(C,)", 2: "(N, C)", 3: "(N, C, L)", 4: "(N, C, H, W)"}
 
 
@@ -29,6 +31,17 @@ def naming(function: str) -> Iterator[None]:
         named = type(error)(f"{who}: {error}")
         named.fastnn_named = True  # type: ignore[union-attr]
         raise named from None
+
+
+def named(init: _F) -> _F:
+    """Decorate a layer's ``__init__``: its errors say which layer was to be made."""
+
+    @functools.wraps(init)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+        with naming(type(self).__name__):
+            init(self, *args, **kwargs)
+
+    return cast(_F, wrapper)
 
 
 def expect_ndim(input: Any, *ndims: int) -> None:
