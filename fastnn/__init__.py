@@ -84,11 +84,15 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value  # the function, not the module that gradcheck shares its name with
         return value
     # What PyTorch has at its top level (relu, mean, zeros, ...), so that `import fastnn as torch` carries a model over.
-    for home in (nn.functional, import_module(f"{__name__}._creation")):
+    for home in _homes():
         if name in home.__all__:
             return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *(name for home in _homes() for name in home.__all__)})
+
+
+def _homes() -> tuple[Any, Any]:
+    return nn.functional, import_module(f"{__name__}._creation")

@@ -209,6 +209,7 @@ def test_errors_say_what_was_expected_and_what_came(call: Callable, message: str
         (lambda: nn.Linear(2.5, 3), "expected in_features to be an int >= 0, got 2.5"),
         (lambda: nn.Conv2d(3, 4, True), "expected kernel_size to be an int >= 1, got True"),
         (lambda: F.one_hot([0.5]), "one_hot: expected whole numbers, got dtype float64"),
+        (lambda: Traced(F.one_hot)(np.zeros(2, np.int64)), "Traced: one_hot expected an array, got a Node"),
         (lambda: F.leaky_relu(R, "a"), "leaky_relu: expected negative_slope to be a number, got 'a'"),
         (lambda: F.relu(np.ones(2, complex)), "expected an array of numbers, got dtype complex128"),
     ],

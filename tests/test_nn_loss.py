@@ -7,6 +7,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import nn
+from fastnn.nn import functional as F
 
 rng = np.random.default_rng(5)
 SCORES = rng.standard_normal((6, 4)).astype(np.float32)
@@ -138,6 +139,26 @@ def test_backward_is_the_gradient_of_the_prediction(name: str) -> None:
     each = build(**options, reduction="none")
     dy = np.random.default_rng(2).standard_normal(each(x, target).shape).astype(np.float32)
     assert each.backward(dy).shape == x.shape
+
+
+def test_the_gradients_of_a_loss_of_ones_own() -> None:
+    class Focal(nn.Module):
+        def forward(self, scores: fn.Tensor, classes: fn.Tensor) -> fn.Tensor:
+            each = F.cross_entropy(scores, classes, reduction="none")
+            return ((1 - (-each).exp()) ** 2 * each).mean()
+
+    class First(Focal):
+        differentiable_inputs = 1
+
+    model, both, first = nn.Linear(4, 4), Focal(), First()
+    assert both(model(SCORES), CLASSES) == first(model(SCORES), CLASSES)
+    pair, one = both.backward(), first.backward()
+    assert pair[1] is None
+    np.testing.assert_array_equal(pair[0], one)
+    with pytest.raises(TypeError, match=r"Linear\.backward: expected an array for each output, got a tuple with None"):
+        model.backward(pair)
+    model(SCORES)
+    assert model.backward(one).shape == SCORES.shape
 
 
 def test_scores_with_further_dimensions() -> None:

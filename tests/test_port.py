@@ -303,6 +303,7 @@ def test_makers_of_tensors() -> None:
     np.testing.assert_array_equal(fn.randn(3), first[0])
     np.testing.assert_array_equal(fn.rand(3), first[1])
     assert fn.relu(first[0]).shape == (3,)
+    assert {"relu", "zeros", "Trainer", "nn"} <= set(dir(fn))
     with pytest.raises(AttributeError, match="module 'fastnn' has no attribute 'nonsense'"):
         _ = fn.nonsense
 

@@ -6,11 +6,11 @@ from arrays.
 
 from . import primitives
 from .capture import capture
-from .execute import backward_module, eager, execute_module, module_plan, run_primitive
+from .execute import backward_module, eager, execute_module, run_primitive
 from .node import Node, apply, as_index, as_node
 from .optimize import optimizer_program
 from .primitives.control import apply_function
-from .report import module_summary
+from .report import module_plan, module_summary
 from .runtime import grad_enabled, no_grad, structure_changed
 from .spec import Spec, default_layout
 from .trace import Trace, current_trace

@@ -18,7 +18,7 @@ from .runtime import Runtime, grad_enabled, runtime_of, seed_plan
 from .spec import Spec, default_layout
 from .trace import Trace, current_trace
 
-__all__ = ["ModulePlan", "backward_module", "eager", "execute_module", "module_plan", "run_primitive", "trace_module"]
+__all__ = ["ModulePlan", "backward_module", "eager", "execute_module", "run_primitive", "trace_module"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -193,21 +193,17 @@ def _seed_arrays(mp: ModulePlan, dys: tuple[Any, ...], who: str) -> dict[int, np
         dys = (1.0,) * len(wanted)
     if len(dys) == 1 and isinstance(dys[0], (tuple, list)) and len(wanted) > 1:
         dys = tuple(dys[0])
+    if any(isinstance(dy, (tuple, list)) and any(item is None for item in dy) for dy in dys):
+        raise TypeError(
+            f"{who}.backward: expected an array for each output, got a tuple with None in it (a loss of your own "
+            "gives a gradient for each input; the class attribute differentiable_inputs = 1 makes it return the first)"
+        )
     if len(dys) != len(wanted):
         raise ValueError(f"{who}.backward: expected {len(wanted)} gradients, one for each output, got {len(dys)}")
     return {
         cast(tuple[str, int], d.source)[1]: to_memory(dy, d.spec, f"{who}.backward")
         for d, dy in zip(wanted, dys, strict=True)
     }
-
-
-def module_plan(module: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return the printable plan of ``module`` for these inputs."""
-    from .report import PlanReport
-
-    with runtime_of(module).arena.lock:
-        _, mp, _ = plan_for(module, args, kwargs)
-        return PlanReport(mp.plan)
 
 
 _thread = threading.local()

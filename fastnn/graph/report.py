@@ -9,7 +9,7 @@ from .execute import plan_for
 from .plan import CompiledPlan, Plan
 from .runtime import no_grad, runtime_of
 
-__all__ = ["PlanReport", "module_summary"]
+__all__ = ["PlanReport", "module_plan", "module_summary"]
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -68,6 +68,13 @@ class PlanReport:
         return f"{text}\narena: {human_bytes(self.arena_bytes)}"
 
     __repr__ = __str__
+
+
+def module_plan(module: Any, *args: Any, **kwargs: Any) -> PlanReport:
+    """Return the printable plan of ``module`` for these inputs."""
+    with runtime_of(module).arena.lock:
+        _, mp, _ = plan_for(module, args, kwargs)
+        return PlanReport(mp.plan)
 
 
 class Summary:

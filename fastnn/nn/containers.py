@@ -268,5 +268,7 @@ class ModuleDict(Module):
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace modules, from a mapping or pairs."""
         pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        if not isinstance(pairs, Iterable):
+            raise TypeError(f"update: expected a mapping of names to modules, got {type(modules).__name__}")
         for key, module in pairs:
             self[key] = module

@@ -153,6 +153,22 @@ def normal_(
     return tensor
 
 
+def _propose(rng: np.random.Generator, low: float, high: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return draws for the standard normal cut to [low, high], and which of them rejection keeps: a fair share."""
+    if high < 0.0:
+        draw, accepted = _propose(rng, -high, -low, n)
+        return -draw, accepted
+    if 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) > 0.25:
+        draw = rng.standard_normal(n)
+        return draw, (draw >= low) & (draw <= high)
+    if low <= 0.0:  # a short interval about 0: from the uniform under the density's peak
+        draw = rng.uniform(low, high, n)
+        return draw, rng.random(n) <= np.exp(-0.5 * draw * draw)
+    # A tail: beyond low the density falls faster than exp(-low z), whose cut form is drawn from (Robert, 1995).
+    above = -np.log1p(rng.random(n) * np.expm1(-low * (high - low))) / low
+    return low + above, rng.random(n) <= np.exp(-0.5 * above * above)
+
+
 def trunc_normal_(
     tensor: Filled,
     mean: float = 0.0,
@@ -163,21 +179,13 @@ def trunc_normal_(
 ) -> Filled:
     """Fill from the normal distribution cut to [a, b]; the bounds are values, not multiples of ``std``."""
     array = _array(tensor)
-    if std <= 0 or a >= b:
-        raise ValueError(f"trunc_normal_: expected std > 0 and a < b, got std {std}, a {a}, b {b}")
+    if not (0 < std < math.inf and a < b and math.isfinite(mean)):
+        raise ValueError(f"trunc_normal_: expected std > 0 and a < b, got mean {mean}, std {std}, a {a}, b {b}")
     rng, low, high = _draws(generator), (a - mean) / std, (b - mean) / std
     values = np.empty(array.size)
-    inside = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
     todo = np.arange(array.size)
     while todo.size:
-        # Rejection: from the normal where it mostly falls inside, else from the uniform under the density's peak.
-        if inside > 0.25:
-            draw = rng.standard_normal(todo.size)
-            accepted = (draw >= low) & (draw <= high)
-        else:
-            draw = rng.uniform(low, high, todo.size)
-            peak = min(max(0.0, low), high)
-            accepted = rng.random(todo.size) <= np.exp(0.5 * (peak * peak - draw * draw))
+        draw, accepted = _propose(rng, low, high, todo.size)
         values[todo[accepted]] = draw[accepted]
         todo = todo[~accepted]
     array[...] = np.clip(values * std + mean, a, b).reshape(array.shape)

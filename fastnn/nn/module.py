@@ -118,6 +118,8 @@ class Module:
         Returns
         -------
         ndarray, or tuple of ndarray where the module took several inputs
+            None stands for an input of whole numbers. The class attribute ``differentiable_inputs`` says how many
+            inputs, from the first, have gradients: with 1, a loss of one's own returns an array as the package's do.
 
         Raises
         ------

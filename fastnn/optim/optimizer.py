@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,9 @@ __all__ = ["Optimizer", "required"]
 
 Group = dict[str, Any]
 State = dict[str, Any]
+
+
+_generations = itertools.count()
 
 
 class _Required:
@@ -69,9 +73,7 @@ class Optimizer:
         self.defaults: dict[str, Any] = dict(defaults)
         self.state: defaultdict[Any, State] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._hyper: dict[int, np.ndarray] = {}
-        self._written: dict[int, tuple[float, ...]] = {}
-        self._program: Callable[[], None] | None = None
+        self._detach()
         who = type(self).__name__
         if _is_parameter(params) or isinstance(params, (np.ndarray, Mapping)) or not isinstance(params, Iterable):
             raise TypeError(f"{who}: expected an iterable of parameters or of dicts, got {type(params).__name__}")
@@ -82,6 +84,23 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+
+    def _detach(self) -> None:
+        """Forget what plans hold of this optimizer: the scalars and states bound to them, and the program of `step`."""
+        self._hyper: dict[int, np.ndarray] = {}
+        self._written: dict[int, tuple[float, ...]] = {}
+        self._bound: dict[int, tuple[Any, State]] = {}
+        self._program: Callable[[], None] | None = None
+        self._generation = next(_generations)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts without plans: they are bound to the arrays of the original.
+        plans = ("_hyper", "_written", "_bound", "_program", "_generation")
+        return {name: value for name, value in self.__dict__.items() if name not in plans}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._detach()
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -206,21 +225,29 @@ class Optimizer:
             ``"step"`` (float32, shape ()) and the arrays of `state_names`, float32 in C order, shaped as the
             parameter.
         """
-        state = self.state[param]
+        state: State = self.state.setdefault(param, {})
         if "step" not in state:
             state["step"] = np.zeros((), np.float32)
         group = self._group_of(param)
         for name in self.state_names(group):
             if name is not None and name not in state:
                 state[name] = np.full(param.data.shape, self.initial_state(group, name), np.float32)
+        self._bound[id(param)] = (param, state)
         return state
 
     def signature(self) -> tuple[Any, ...]:
         """Return a hashable description of the pass over every group; a plan with another one is stale."""
-        return tuple(
+        self._check_bound()
+        groups = tuple(
             (id(group), *map(id, group["params"]), self.state_names(group), tuple(sorted(self.attrs(group).items())))
             for group in self.param_groups
         )
+        return (self._generation, groups)
+
+    def _check_bound(self) -> None:
+        """Start anew where a state that plans hold was cleared or replaced, as ``optimizer.state.clear()`` does."""
+        if any(self.state.get(p) is not state for p, state in self._bound.values()):
+            self._detach()
 
     # ---- the update ----
 
@@ -242,6 +269,7 @@ class Optimizer:
                 f"{type(self).__name__}: expected a step() of its own or a primitive, got neither"
             )
         value = closure() if closure is not None else None
+        self._check_bound()
         self.refresh()
         if self._program is None:
             from ..graph import optimizer_program

@@ -219,6 +219,16 @@ class TrainStep:
         for i, value in state["sums"].items():
             self.sum_of(params[int(i)])[...] = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts without plans; what accumulates is named by position, for its parameters are others.
+        fresh = {"_last": None, "_output": None, "_sums": {}}
+        return {"attributes": self.__dict__ | fresh, "accumulated": self.state_dict()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state["attributes"])
+        self._number = next(_numbers)
+        self.load_state_dict(state["accumulated"])
+
     def __call__(self, x: Any, y: Any) -> float:
         """Run one step on a batch and return its loss.
 

@@ -1,5 +1,5 @@
 /* Every kernel body, for one level: included once by each isa/<level>.c after its simd header, which fills in
- *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile), GEMM_KC (its longest k).
+ *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile), GEMM_KC (longest k).
  * Everything here is static: copies compiled with other flags can never be merged by the linker. */
 #include "table.h"
 #include "peak.h"

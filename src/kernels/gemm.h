@@ -57,8 +57,6 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
                                                             int64_t column, const float *ahead) {
     vf acc[GEMM_MR][GEMM_NV];
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
-    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V * VL; j += GEMM_LINE)
-        __builtin_prefetch(g->c + column + rows[i] + j, 1);
     int64_t p = 0;
 #pragma GCC unroll 1
     for (; p + 2 <= g->k; p += 2, a += 2 * GEMM_MR, b += 2 * V * VL, ahead += GEMM_LINE) {

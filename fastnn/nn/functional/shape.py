@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _checks
-from fastnn.graph import apply, as_node, eager
+from fastnn.graph import Node, apply, as_node, eager
 
 from ._common import Tensor, naming
 
@@ -106,8 +106,13 @@ def one_hot(tensor: Any, num_classes: int = -1) -> np.ndarray:
     >>> F.one_hot([0, 2]).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    index = np.asarray(tensor)
     with naming("one_hot"):
+        if isinstance(tensor, Node):
+            raise TypeError(
+                "one_hot expected an array, got a Node: in a model or a loss the indices are not known; encode them before "
+                "(the loader's target_transform=transforms.OneHot(n)), or use cross_entropy or nll_loss on the indices"
+            )
+        index = np.asarray(tensor)
         if index.dtype.kind not in "iu":
             raise TypeError(f"expected whole numbers, got dtype {index.dtype}")
         classes = _checks.as_extent("num_classes", num_classes, -1)

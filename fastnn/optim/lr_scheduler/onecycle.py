@@ -85,6 +85,10 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"OneCycleLR: expected pct_start in [0, 1], got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"OneCycleLR: expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}")
+        if not (div_factor > 0 and final_div_factor > 0):
+            raise ValueError(
+                f"OneCycleLR: expected div_factor and final_div_factor > 0, got {div_factor} and {final_div_factor}"
+            )
         self.anneal_strategy = anneal_strategy
         self._phases = _phases(self.total_steps, pct_start, three_phase)
         peaks = _one_each("max_lr", optimizer, max_lr)
