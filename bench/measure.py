@@ -14,6 +14,8 @@ import numpy as np
 import fastnn as fn
 from fastnn import _core
 
+PAUSE = 0.05  # seconds
+
 __all__ = ["alternate", "fma_peak", "seconds", "stream_bandwidth"]
 
 
@@ -34,10 +36,14 @@ def seconds(work: Callable[[], object], repeat: int = 5, least: float = 0.02) ->
 
 
 def alternate(works: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Time several things in turn, round after round; return each one's median in seconds."""
+    """Time several things in turn, round after round; return each one's median in seconds.
+
+    The pause lets the threads of the one before go to sleep: OpenMP's spin for milliseconds and would share the cores.
+    """
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
+            time.sleep(PAUSE)
             times[name] += seconds(work, repeat=1)
     return {name: statistics.median(values) for name, values in times.items()}
 

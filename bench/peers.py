@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 import fastnn as fn
-from measure import alternate, at_threads, peak_gflops
+from measure import alternate, at_threads, fma_peak
 
 
 def torch_step(batch: int, channels_last: bool) -> Callable[[], object]:
@@ -84,8 +84,6 @@ def gemm() -> None:
     import torch
 
     for threads in (1, 2):
-        peak = peak_gflops(threads)
-        print(f"multiply-add peak, {threads} threads: {peak:.1f} GFLOP/s")
         for n in (512, 1024, 2048):
             a, b = (np.random.default_rng(i).normal(size=(n, n)).astype(np.float32) for i in (0, 1))
             ta, tb = torch.from_numpy(a), torch.from_numpy(b)
@@ -93,9 +91,7 @@ def gemm() -> None:
                 "fastnn": at_threads(threads, lambda a=a, b=b: fn.nn.functional.linear(a, b)),
                 "torch": with_torch_threads(threads, lambda a=ta, b=tb: torch.nn.functional.linear(a, b)),
             }
-            times = alternate(works)
-            rate = 2e-9 * n**3 / times["fastnn"]
-            report(f"linear {n}^3, {threads} threads: {rate:.1f} GFLOP/s, {rate / peak:.0%} of peak", times, 1e3, "ms")
+            measure_rate(f"linear {n}^3, {threads} threads", 2e-9 * n**3, threads, works, rounds=9)
 
 
 def conv() -> None:
@@ -106,7 +102,6 @@ def conv() -> None:
     from fastnn.graph import run_primitive
 
     for threads in (1, 2):
-        peak = peak_gflops(threads)
         for name, (n, ic, ih, iw, oc, k, stride, pad, groups) in LAYERS.items():
             rng = np.random.default_rng(0)
             x = channels_last(rng.normal(size=(n, ic, ih, iw)))
@@ -119,10 +114,17 @@ def conv() -> None:
                 works[f"torch {layout}"] = with_torch_threads(
                     threads, lambda args=args: torch.nn.functional.conv2d(*args)
                 )
-            times = alternate(works, rounds=3)
             oh, ow = (ih + 2 * pad - k) // stride + 1, (iw + 2 * pad - k) // stride + 1
-            rate = 2e-9 * n * oc * oh * ow * (ic // groups) * k * k / times["fastnn"]
-            report(f"{name}, {threads} threads: {rate:.1f} GFLOP/s, {rate / peak:.0%} of peak", times, 1e3, "ms")
+            gflop = 2e-9 * n * oc * oh * ow * (ic // groups) * k * k
+            measure_rate(f"{name}, {threads} threads", gflop, threads, works, rounds=5)
+
+
+def measure_rate(title: str, gflop: float, threads: int, works: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Time the peers and the multiply-add peak in turn; print rate, share of the peak and ratios."""
+    peak = fma_peak(threads)
+    times = alternate(works | {"peak": peak}, rounds)
+    rate, limit = gflop / times["fastnn"], 1e-9 * peak() / times.pop("peak")
+    report(f"{title}: {rate:.1f} GFLOP/s, {rate / limit:.0%} of the peak {limit:.0f}", times, 1e3, "ms")
 
 
 def report(title: str, times: dict[str, float], scale: float, unit: str) -> None:

@@ -202,6 +202,14 @@ cdef class Program:
         self.holders[slot] = array
         self.stale = True
 
+    def release(self, int slot):
+        """Let go of what a slot points at; it must be bound again before the next run."""
+        if not 0 <= slot < self.n_slots:
+            raise IndexError(f"slot {slot} is not in [0, {self.n_slots})")
+        self.slots[slot] = NULL
+        self.holders[slot] = None
+        self.stale = True
+
     def scratch_bytes(self, int n_threads):
         cdef size_t most = 0, size
         cdef int i

@@ -6,8 +6,6 @@ import copy
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -18,6 +16,7 @@ import fastnn as fn
 import fastnn.nn.functional as F
 from fastnn import data, nn, optim
 from fastnn.cli.main import main
+from processes import run_python
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
 IMAGES = np.random.default_rng(1).normal(size=(2, 6, 5, 4)).astype(np.float32)
@@ -292,6 +291,28 @@ def test_a_state_that_does_not_fit_changes_nothing(name: str) -> None:
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
+def test_a_normal_cut_far_from_its_mean_is_drawn_and_does_not_hang() -> None:
+    for mean, low, high in ((1e9, -2.0, 2.0), (-1e9, -2.0, 2.0), (0.0, 3.0, np.inf), (0.0, -4.0, -3.0)):
+        values = nn.init.trunc_normal_(np.empty(2000, np.float32), mean, 1.0, low, high)
+        assert low <= values.min() <= values.max() <= high
+    rng = np.random.default_rng(0)
+    tail = nn.init.trunc_normal_(np.empty(20000, np.float32), 0.0, 1.0, 3.0, 4.0, rng)
+    assert tail.mean() == pytest.approx(
+        3.26045, abs=6 * 0.2 / np.sqrt(tail.size)
+    )  # (pdf(3) - pdf(4)) / (cdf(4) - cdf(3))
+    for mean, std in ((np.nan, 1.0), (0.0, np.nan), (0.0, np.inf)):
+        refuse(
+            lambda m=mean, s=std: nn.init.trunc_normal_(np.empty(3), m, s), ValueError, "trunc_normal_: expected std"
+        )
+
+
+def test_a_cycle_divides_by_something() -> None:
+    optimizer = optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    for name in ("div_factor", "final_div_factor"):
+        make = lambda name=name: optim.lr_scheduler.OneCycleLR(optimizer, 1.0, 10, **{name: 0})  # noqa: E731
+        refuse(make, ValueError, "expected div_factor and final_div_factor > 0, got")
+
+
 # ---- trainer, data, files ----
 
 
@@ -329,11 +350,8 @@ def test_thread_counts_and_seeds() -> None:
 
 @pytest.mark.parametrize("text", ["99999999999999", "-1", "²"])
 def test_a_thread_count_from_the_environment(text: str) -> None:
-    env = os.environ | {"FASTNN_NUM_THREADS": text, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import fastnn"], env=env, capture_output=True, check=False, timeout=60
-    )
-    assert f"FASTNN_NUM_THREADS: expected a positive number, got {text!r}" in done.stderr.decode()
+    done = run_python("import fastnn", FASTNN_NUM_THREADS=text, PYTHONIOENCODING="utf-8")
+    assert f"FASTNN_NUM_THREADS: expected a positive number, got {text!r}" in done.stderr
 
 
 @pytest.mark.parametrize("options", [["--threads", "1025"], ["--seed", str(2**64)]], ids=lambda options: options[0])

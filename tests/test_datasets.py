@@ -422,6 +422,11 @@ def test_mutated_and_random_batches_raise_nothing_but_valueerror(cuts, noise, pu
     check_reading(noise if pure else content)
 
 
+def test_a_damaged_escape_in_a_batch_warns_of_nothing():
+    with pytest.raises(ValueError, match="something else \\(opcode STRING at byte 0\\)"):
+        parse_python_batch("batch", b"S'\\ '\n.", 3)
+
+
 def test_every_truncation_and_every_flipped_byte_of_a_batch():
     for size in range(len(TINY)):
         with pytest.raises(ValueError, match="batch: expected"):

@@ -49,7 +49,8 @@ class ModulePlan:
 
     def __init__(self, module: Any, structure: Any, specs: Sequence[Spec], runtime: Runtime, keep: bool) -> None:
         self.trace, self.inputs, self.structure, self.outputs = trace_module(module, structure, specs)
-        phases = [Phase(list(self.trace.calls) + list(self.trace.effects), list(self.outputs))]
+        calls = list(self.trace.calls) + list(self.trace.effects)
+        phases = [Phase(calls, list(self.outputs), hand_out=not keep)]
         self.hook_nodes = hook_nodes(self.trace)
         phases[0].outputs.extend(self.hook_nodes)
         self.dys: list[Node | None] = []
@@ -236,7 +237,7 @@ def _run_function(fn: Callable[..., Any], key: Any, args: Any, kwargs: Any, exac
             outputs: list[Any] = []
             shape = flatten(fn(*a, **k), lambda v: isinstance(v, Node), outputs)
             outputs = outputs if exact is not None else [_as_given_out(o) for o in outputs]
-        phase = Phase(list(trace.calls) + list(trace.effects), list(outputs))
+        phase = Phase(list(trace.calls) + list(trace.effects), list(outputs), hand_out=True)
         return trace, make_plan([phase], runtime.arena), shape, outputs
 
     trace, plan, shape, outputs = runtime.plans.get((key, structure, specs), build)

@@ -27,11 +27,15 @@ _LATE = ("input", "index", "grad")  # kinds of sources whose arrays may differ f
 
 @dataclass(slots=True)
 class Phase:
-    """Calls that run together, the nodes read afterwards, and the flag (if any) that ends the run when set."""
+    """Calls that run together, the nodes read afterwards, and the flag (if any) that ends the run when set.
+
+    With ``hand_out`` the outputs are written straight into arrays that `Plan.fetch` gives away.
+    """
 
     calls: list[Call]
     outputs: list[Node]
     stop: Node | None = None
+    hand_out: bool = False
     fused: list[Call] = field(default_factory=list)
 
 
@@ -165,6 +169,8 @@ class CompiledPlan(Plan):
         self.lowered: list[tuple[Call, Step | None]] = []
         self.segments: list[list[tuple[int, int] | Call]] = []
         self._lower()
+        self.handed = self._handed_out()
+        self._fresh: dict[Node, np.ndarray] = {}
         self._place()
         self._compile()
         self._generation = -1
@@ -196,6 +202,11 @@ class CompiledPlan(Plan):
             segments.append((first, len(self.lowered)))
             self.segments.append([s for s in segments if not isinstance(s, tuple) or s[0] < s[1]])
 
+    def _handed_out(self) -> set[Node]:
+        """Return the buffers that callers get as they are: computed here, and given to one caller only."""
+        roots = [self._root(n) for p in self.phases if p.hand_out for n in p.outputs]
+        return {r for r in roots if r.call is not None and roots.count(r) == 1}
+
     def _place(self) -> None:
         """Find for each buffer the steps between which it lives, and its place in the arena."""
         self.intervals: dict[Node, Interval] = {}
@@ -213,7 +224,7 @@ class CompiledPlan(Plan):
 
     def _touch(self, node: Node, index: int) -> None:
         root = self._root(node)
-        if root.call is None:
+        if root.call is None or root in self.handed:
             return
         if root in self.intervals:
             self.intervals[root].death = max(self.intervals[root].death, index)
@@ -247,7 +258,7 @@ class CompiledPlan(Plan):
         self.program = core.Program(
             self.ops, buffers, len(self.slots), {int(self.position[i]): s for i, s in stops.items()}
         )
-        self.arena_slots = [(s, self.intervals[n].offset) for n, s in self.slots.items() if n.call is not None]
+        self.arena_slots = [(s, self.intervals[n].offset) for n, s in self.slots.items() if n in self.intervals]
         self.late_slots = [(s, n) for n, s in self.slots.items() if n.source and n.source[0] in _LATE]
         written = {self._root(i) for call, _ in self.lowered for i in call.mutated}
         for node, slot in self.slots.items():
@@ -281,8 +292,14 @@ class CompiledPlan(Plan):
         """Run one phase as C segments, with Python operations in between."""
         threads = _backend.get_num_threads()
         self._settle(threads)
-        if phase == 0 and _backend.core().poisoning():
+        poisoning = phase == 0 and _backend.core().poisoning()
+        if poisoning:
             self.arena.poison()
+        for root in self.handed:
+            self._fresh[root] = np.empty(root.spec.size, root.spec.dtype)
+            if poisoning:
+                self._fresh[root].view(np.uint8).fill(0xFF)
+            self.program.bind(self.slots[root], self._fresh[root], 0, True)
         for slot, node in self.late_slots:
             kind, ref = node.source  # type: ignore[misc]
             if kind != "grad":
@@ -316,6 +333,8 @@ class CompiledPlan(Plan):
             array = source_array(root, arrays, self.rng)
             flat = array.transpose(0, 2, 3, 1) if root.spec.layout == "nhwc" else array
             return _shaped(flat.reshape(-1), node.spec)
+        if root in self.handed:
+            return _shaped(self._fresh[root], node.spec)
         if node not in self._views:
             offset, size = self.intervals[root].offset, node.spec.size
             dtype = node.spec.dtype
@@ -324,8 +343,14 @@ class CompiledPlan(Plan):
         return self._views[node]
 
     def fetch(self, node: Node) -> np.ndarray:
-        """Return a fresh copy of a value of the last run."""
-        return self._value(node, getattr(self, "_arrays", {})).copy(order="K")
+        """Return a fresh copy of a value of the last run, or the array itself that was made for the caller."""
+        value = self._value(node, getattr(self, "_arrays", {}))
+        root = self._root(node)
+        if root in self.handed:
+            del self._fresh[root]
+            self.program.release(self.slots[root])
+            return value
+        return value.copy(order="K")
 
 
 def _fuse_phases(phases: Sequence[Phase], kept: set[Node]) -> Iterable[list[Call]]:

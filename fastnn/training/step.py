@@ -221,7 +221,7 @@ class TrainStep:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts without plans; what accumulates is named by position, for its parameters are others.
-        fresh = {"_last": None, "_output": None, "_sums": {}}
+        fresh: dict[str, Any] = {"_last": None, "_output": None, "_sums": {}}
         return {"attributes": self.__dict__ | fresh, "accumulated": self.state_dict()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

@@ -109,8 +109,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> np.ndarray:
     with naming("one_hot"):
         if isinstance(tensor, Node):
             raise TypeError(
-                "one_hot expected an array, got a Node: in a model or a loss the indices are not known; encode them before "
-                "(the loader's target_transform=transforms.OneHot(n)), or use cross_entropy or nll_loss on the indices"
+                "one_hot expected an array, got a Node: in a model or a loss the indices are not known; encode them "
+                "before (transforms.OneHot as the loader's target_transform), or give cross_entropy the indices"
             )
         index = np.asarray(tensor)
         if index.dtype.kind not in "iu":
