@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import _backend
+
+
+# The same examples in every run: a suite that fails once in a while teaches to run it again.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 
 def pytest_report_header() -> list[str]:
