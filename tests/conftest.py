@@ -11,7 +11,6 @@ import pytest
 import fastnn
 from fastnn import _backend
 
-
 # The same examples in every run: a suite that fails once in a while teaches to run it again.
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
