@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
 from types import ModuleType
 from typing import Any
@@ -198,6 +199,20 @@ def plan_settings() -> tuple[str, str]:
     return (state.core.active_level(), state.precision)
 
 
-_load_core()
-_choose_level()
-_choose_threads()
+def _runs_the_command() -> bool:
+    """Tell whether this import is that of the command line, as `fastnn` or as ``python -m fastnn``."""
+    started = sys.argv[0] if sys.argv else ""
+    if started == "-m":  # what Python puts there until the module is found
+        return "fastnn" in sys.orig_argv[1:] and sys.orig_argv[sys.orig_argv.index("fastnn") - 1] == "-m"
+    return os.path.basename(started) == "fastnn"
+
+
+try:
+    _load_core()
+    _choose_level()
+    _choose_threads()
+except (RuntimeError, ImportError) as problem:
+    if not _runs_the_command():
+        raise
+    print(f"fastnn: error: {problem}", file=sys.stderr)
+    raise SystemExit(2) from None

@@ -176,8 +176,52 @@ def test_one_line_and_status_2(argv, message, trained, tmp_path, capsys):
     assert re.search(message, line), line
 
 
+def test_an_error_names_the_command(trained, tmp_path, capsys):
+    assert fails(capsys, "train", "--epochs", "0").startswith("fastnn train: error: ")
+    assert fails(capsys, "evaluate").startswith("fastnn evaluate: error: ")
+    assert fails(capsys, "trian").startswith("fastnn: error: ")
+
+
+def test_predict_prints_what_comes_before_a_broken_file(trained, tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "broken.png").write_text("no image")
+    weights = str(trained / "weights.safetensors")
+    for batch in ("1", "2", "9"):
+        images = [str(tmp_path / name) for name in ("a.png", "a.png", "broken.png", "a.png")]
+        assert main(["predict", "--weights", weights, "--batch-size", batch, *images]) == 2
+        captured = capsys.readouterr()
+        assert [line.split(": ")[0] for line in captured.out.splitlines()] == images[:2]
+        assert "broken.png: expected an image" in captured.err
+        assert len(captured.err.splitlines()) == 1
+
+
+def test_train_says_why_there_are_no_curves(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fastnn.training.curves.can_plot", lambda: False)
+    assert main(["train", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert "no curves.png: matplotlib is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "curves.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("FASTNN_BACKEND", "gpu"), ("FASTNN_MAX_ISA", "sse9"), ("FASTNN_NUM_THREADS", "many")]
+)
+def test_a_bad_setting_is_one_line_of_the_command(name, text):
+    command = "import sys; sys.argv = ['/somewhere/bin/fastnn', 'info']; from fastnn.cli import main; sys.exit(main())"
+    module = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-P', '-m', 'fastnn', 'info']))"
+    for code in (command, module):
+        done = run_python(code, **{name: text})
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
+        assert done.stderr.startswith(f"fastnn: error: {name}: expected ")
+    assert "Traceback" in run_python("import fastnn", **{name: text}).stderr
+
+
+def test_the_package_runs_as_a_module():
+    code = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-P', '-m', 'fastnn', '--version']))"
+    assert output_of(code) == f"fastnn {fn.__version__}"
+
+
 def test_the_installed_command(tmp_path):
-    code = "import runpy, sys; sys.argv = ['fastnn', *{!r}]; runpy.run_module('fastnn.cli', run_name='__main__')"
+    code = "import runpy, sys; sys.argv = ['fastnn', *{!r}]; runpy.run_module('fastnn', run_name='__main__')"
     done = run_python(code.format(["train", "--data", "cifar10", "--data-dir", str(tmp_path)]))
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert done.stderr.startswith("fastnn train: error: cifar10")

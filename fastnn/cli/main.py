@@ -14,6 +14,7 @@ from .recipes import DATASETS, OPTIMIZERS, SCHEDULES
 
 __all__ = ["main"]
 
+COMMANDS = ("train", "evaluate", "predict", "info")
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -46,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     name = "fastnn"
     try:
-        args = _parser().parse_args(argv)
-        name = f"fastnn {args.command}"
+        words = sys.argv[1:] if argv is None else argv
+        if words and words[0] in COMMANDS:
+            name = f"fastnn {words[0]}"
+        args = _parser().parse_args(words)
         return _command(args.command)(args)
     except UsageError as error:
         return _complain(name, error, MISUSED)
@@ -137,7 +140,9 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--seed", type=_whole(0, 2**64 - 1), default=0, metavar="N", help="seed of everything (default: 0)"
     )
     command.add_argument("--weights", metavar="FILE", help="weights to start from")
-    command.add_argument("--out", metavar="DIR", help="folder for weights, history and curves (default: fastnn-<data>)")
+    command.add_argument(
+        "--out", metavar="DIR", help="folder for weights, history and (with matplotlib) curves (default: fastnn-<data>)"
+    )
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 
 from .bundle import Bundle, load_bundle
-from .errors import usage
+from .errors import UsageError, usage
 
 __all__ = ["predict"]
 
@@ -21,17 +22,29 @@ def predict(args: argparse.Namespace) -> int:
     if args.threads is not None:
         fn.set_num_threads(args.threads)
     bundle = load_bundle(args.weights)
-    # all images are read before the first line is printed: a wrong file is told at once
-    pixels = np.concatenate([_read(path, bundle, args.invert) for path in args.images])
     batch = args.batch_size or BATCH
     bundle.model.eval()
-    with fn.no_grad():
-        scores = np.concatenate([bundle.model(pixels[i : i + batch]) for i in range(0, len(pixels), batch)])
-    probabilities = fn.nn.functional.softmax(scores, 1)
-    for path, row in zip(args.images, probabilities, strict=True):
-        order = np.argsort(-row, kind="stable")[: args.top]
-        print(f"{path}: " + ", ".join(f"{bundle.classes[i]} {100 * row[i]:.1f} %" for i in order))
+    for i in range(0, len(args.images), batch):
+        paths, images, problem = args.images[i : i + batch], [], None
+        for path in paths:
+            try:
+                images.append(_read(path, bundle, args.invert))
+            except UsageError as error:
+                problem = error
+                break
+        if images:
+            with fn.no_grad():
+                probabilities = fn.nn.functional.softmax(bundle.model(np.concatenate(images)), 1)
+            _print_classes(paths[: len(images)], probabilities, bundle.classes, args.top)
+        if problem is not None:
+            raise problem  # after the lines of the images before the broken one
     return 0
+
+
+def _print_classes(paths: Sequence[str], probabilities: np.ndarray, classes: Sequence[str], top: int) -> None:
+    for path, row in zip(paths, probabilities, strict=True):
+        order = np.argsort(-row, kind="stable")[:top]
+        print(f"{path}: " + ", ".join(f"{classes[i]} {100 * row[i]:.1f} %" for i in order), flush=True)
 
 
 def _read(path: str, bundle: Bundle, invert: bool) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
 from .bundle import Bundle, load_bundle, make_model, save_bundle
@@ -113,4 +114,6 @@ def _leave(bundle: Bundle, trainer: Any, folder: str) -> list[str]:
         if trainer.history and can_plot():
             written.append(os.path.join(folder, "curves.png"))
             trainer.history.plot(written[-1])
+        elif trainer.history:
+            print("no curves.png: matplotlib is not installed", file=sys.stderr)
     return written

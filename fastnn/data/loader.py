@@ -54,6 +54,8 @@ class DataLoader:
         ``random`` (as the random ones in `fastnn.data.transforms` do).
     target_transform : callable, optional
         The same for the second array.
+    num_workers, pin_memory, persistent_workers
+        PyTorch's, taken and ignored: one thread prepares batches ahead, and there is no other device.
 
     Raises
     ------
@@ -98,6 +100,9 @@ class DataLoader:
         prefetch: int | None = None,
         transform: Transform | None = None,
         target_transform: Transform | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
     ) -> None:
         self.dataset = as_dataset(dataset)
         self.batch_size = as_int("batch_size", batch_size, 1)

@@ -82,6 +82,8 @@ def mnist(
 ) -> ArrayDataset:
     """Read MNIST, the handwritten digits (LeCun, Bottou, Bengio, Haffner; Proc. IEEE 1998).
 
+    PyTorch's ``transform`` is an argument of `fastnn.data.DataLoader` here, and works on whole batches.
+
     Parameters
     ----------
     root : str or path-like, optional

@@ -165,6 +165,14 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Any:
         raise named from None
 
 
+# what NumPy calls for `array + node`, and the operator that it was
+_UFUNCS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "matmul": "matmul", "power": "pow",
+    "negative": "neg",
+}  # fmt: skip
+_COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
+
+
 class Node:
     """A value of a traced graph: it has a shape and operators, and no data.
 
@@ -173,7 +181,6 @@ class Node:
     """
 
     __slots__ = ("call", "index", "name", "source", "spec", "trace")
-    __array_ufunc__ = None  # ndarray + node defers to Node.__radd__
 
     def __init__(
         self,
@@ -224,6 +231,22 @@ class Node:
     def __repr__(self) -> str:
         origin = self.call.name if self.call else (self.source or ("?",))[0]
         return f"Node({self.spec}, from {origin})"
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        # `array + node` arrives here
+        operator = _UFUNCS.get(ufunc.__name__)
+        if method == "__call__" and operator is not None and not kwargs:
+            if isinstance(inputs[0], Node):
+                return getattr(inputs[0], f"__{operator}__")(*inputs[1:])
+            reflected = getattr(Node, f"__r{operator}__", None)
+            if reflected is not None:
+                return reflected(inputs[1], inputs[0])
+        if ufunc.__name__ in _COMPARISONS:
+            raise self._refuse("a comparison")
+        raise TypeError(
+            f"numpy.{ufunc.__name__} needs the values of a Node, which are not known while the model is traced; "
+            "use fastnn's function of that kind (fastnn.exp for numpy.exp) or a Node's method"
+        )
 
     def _refuse(self, what: str) -> TypeError:
         return TypeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .execute import plan_for
@@ -34,8 +34,9 @@ def human_bytes(n: float) -> str:
 class PlanReport:
     """A plan as a printable list of steps with their fusion, algorithm, output, FLOPs and bytes."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, names: Mapping[int, str] | None = None) -> None:
         self.plan = plan
+        self.names = names or {}  # of parameters, by id
 
     @property
     def arena_bytes(self) -> int:
@@ -57,9 +58,20 @@ class PlanReport:
             ops = [op for (c, _), op in zip(lowered, self.plan.ops, strict=True) if c is call]
         operation = call.name + "".join(f"+{v}" for v in call.fused.values())
         algorithm = ",".join(dict.fromkeys(op.algorithm for op in ops if op.algorithm)) or ("" if ops else "view")
-        outputs = " ".join(str(o.spec) for o in call.outputs)
+        # what only writes in place has no output of its own: its row shows what it adds to
+        shown = call.outputs or [n for n in call.inputs[:1] if n is not None]
+        outputs = " ".join(str(o.spec) for o in shown)
         flops, nbytes = sum(op.flops for op in ops), sum(op.bytes for op in ops)
-        return (phase, call.scope, operation, algorithm, outputs, f"{flops / 1e6:.3f}", human_bytes(nbytes))
+        owner = call.scope or self._parameter_of(call)
+        return (phase, owner, operation, algorithm, outputs, f"{flops / 1e6:.3f}", human_bytes(nbytes))
+
+    def _parameter_of(self, call: Any) -> str:
+        """Return the name of the parameter whose gradient the call accumulates, else nothing."""
+        for node in call.inputs[:1]:
+            kind, owner = (node.source if node is not None else None) or ("", None)
+            if kind == "grad":
+                return self.names.get(id(owner), "")
+        return ""
 
     def __str__(self) -> str:
         header = ("phase", "module", "operation", "algorithm", "output", "MFLOP", "moves")
@@ -74,7 +86,7 @@ def module_plan(module: Any, *args: Any, **kwargs: Any) -> PlanReport:
     """Return the printable plan of ``module`` for these inputs."""
     with runtime_of(module).arena.lock:
         _, mp, _ = plan_for(module, args, kwargs)
-        return PlanReport(mp.plan)
+        return PlanReport(mp.plan, {id(p): name for name, p in module.named_parameters()})
 
 
 class Summary:

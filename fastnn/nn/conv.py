@@ -95,6 +95,7 @@ class Conv2d(_Conv):
         Cut the channels into groups that do not see each other; ``groups=in_channels`` is depthwise.
     bias : bool
     padding_mode : {"zeros"}
+        PyTorch's other borders (reflect, replicate, circular) do not exist here.
 
     Attributes
     ----------

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..graph.report import format_table
+
 __all__ = ["History", "improves", "mode_of"]
 
 Path = str | os.PathLike[str]
@@ -32,6 +34,13 @@ class History(list[dict[str, Any]]):
     def __init__(self, rows: Iterable[Mapping[str, Any]] = (), status: str = "empty") -> None:
         super().__init__(dict(row) for row in rows)
         self.status = status
+
+    def __str__(self) -> str:
+        columns = list(dict.fromkeys(name for row in self for name in row))
+        if not columns:
+            return f"History({self.status}, no epochs)"
+        cells = [[_short(row.get(name, "")) for name in columns] for row in self]
+        return format_table(columns, cells, right=range(len(columns)))
 
     def column(self, name: str) -> list[Any]:
         """Return one measure over the epochs; None where an epoch lacks it."""
@@ -87,6 +96,10 @@ class History(list[dict[str, Any]]):
         from .curves import plot_history
 
         return plot_history(self, path)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def mode_of(monitor: str) -> str:

@@ -200,6 +200,11 @@ class TrainStep:
         """Whether gradients leave the plan for an optimizer written in Python."""
         return not self.optimizer.fused
 
+    def __repr__(self) -> str:
+        parts = (self.model, self.loss, self.optimizer)
+        names = ", ".join(getattr(part, "__name__", type(part).__name__) for part in parts)
+        return f"TrainStep({names}, accumulate={self.settings.accumulate})"
+
     def sum_of(self, parameter: Any) -> np.ndarray:
         """Return the array in which a parameter's gradients accumulate between updates."""
         return self._sums.setdefault(id(parameter), np.zeros(parameter.data.shape, np.float32))

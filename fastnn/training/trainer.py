@@ -112,6 +112,11 @@ class Trainer:
         self._loaders: dict[str, Any] = {}
         self._pending: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        parts = (self.model, self.loss, self.optimizer)
+        names = ", ".join(getattr(part, "__name__", type(part).__name__) for part in parts)
+        return f"Trainer({names}, epoch={self.epoch}, steps={self.steps})"
+
     # ---- training ----
 
     def fit(
@@ -339,7 +344,7 @@ class Trainer:
 
         Parameters
         ----------
-        data : ndarray, DataLoader or Dataset
+        data : ndarray, nested lists of numbers, DataLoader or Dataset
             Inputs; of batches that hold targets too, all arrays but the last are inputs.
         batch_size : int
             For data that are no loader.
@@ -349,6 +354,11 @@ class Trainer:
         ndarray
             One row a sample.
         """
+        if isinstance(data, list) and not any(hasattr(part, "shape") for part in data):
+            try:
+                data = np.asarray(data)  # numbers in nested lists are one array, not a tuple of them
+            except ValueError as error:
+                raise ValueError(f"predict: expected rows of equal lengths, got {error}") from None
         return outputs_of(self.model, as_loader(data, batch_size, shuffle=False, who="predict"))
 
     def predict(self, data: Any, batch_size: int = 256) -> np.ndarray:

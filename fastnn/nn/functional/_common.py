@@ -39,7 +39,17 @@ def named(init: _F) -> _F:
     @functools.wraps(init)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         with naming(type(self).__name__):
-            init(self, *args, **kwargs)
+            for word in ("device", "dtype"):
+                if word in kwargs:
+                    raise TypeError(f"expected no {word} (all is float32 on the CPU), got {word}={kwargs[word]!r}")
+            try:
+                init(self, *args, **kwargs)
+            except TypeError as error:
+                # Python names the function, which may be that of a private base.
+                own = f"{init.__qualname__}() "
+                if not str(error).startswith(own):
+                    raise
+                raise TypeError(str(error).removeprefix(own)) from None
 
     return cast(_F, wrapper)
 
