@@ -77,3 +77,14 @@ def test_by_hand_gives_the_oracles_values(training):
     assert got.keys() == want.keys()
     for key, value in want.items():
         np.testing.assert_allclose(got[key], value, rtol=1e-4, atol=2e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_eval_batch_norm_sends_gradients_past_a_bad_input(bad):
+    model = nn.BatchNorm2d(5).eval()
+    x = np.random.default_rng(0).normal(size=(3, 5, 4, 4)).astype(np.float32)
+    x[1, 2, 3, 0] = bad
+    dy = np.cos(np.arange(x.size)).reshape(x.shape).astype(np.float32)
+    model(x)
+    dx = model.backward(dy)
+    np.testing.assert_allclose(dx, dy / np.sqrt(1 + model.eps), rtol=1e-6)

@@ -222,15 +222,15 @@ static void norm_apply(const float *x, int64_t count, int64_t period, const floa
     }
 }
 
-/* dx = (dy - offset - (x - mean) slope) scale */
+/* dx = (dy - offset - (x - mean) slope) scale; without slope x does not count, not even where it is NaN. */
 static void norm_grad_apply(const float *dy, const float *x, int64_t count, int64_t period, const float *mean,
                             const float *offset, const float *slope, const float *scale, float *dx) {
     for (int64_t base = 0; base < count; base += period) {
         const int64_t width = count - base < period ? count - base : period;
         for (int64_t j = 0; j < width; j += VL) {
             const int n = norm_lanes(j, width);
-            const vf d = norm_load(x + base + j, n) - norm_load(mean + j, n);
-            const vf rest = norm_load(dy + base + j, n) - norm_load(offset + j, n) - d * norm_load(slope + j, n);
+            vf rest = norm_load(dy + base + j, n) - norm_load(offset + j, n);
+            if (slope) rest = rest - (norm_load(x + base + j, n) - norm_load(mean + j, n)) * norm_load(slope + j, n);
             norm_store(dx + base + j, rest * norm_load(scale + j, n), n);
         }
     }

@@ -212,10 +212,11 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
         for (int i = 0; i < 4; i++) repeat_array(coefficients + i * period, m.c, period);
     fnn_team_wait(team);
     fnn_share(m.c > 0 ? apply_blocks(m.rows, m.c) : 0, team->tid, team->n, &lo, &hi);
+    const float *slope = q->training ? coefficients + 2 * period : NULL;
     for (int64_t block = lo; block < hi; block++) {
         rows_of_block(block, m.c, m.rows, &row, &rows);
         op->k->norm_grad_apply(dy + row * m.c, x + row * m.c, rows * m.c, period, coefficients, coefficients + period,
-                               coefficients + 2 * period, coefficients + 3 * period, (float *)buf[5] + row * m.c);
+                               slope, coefficients + 3 * period, (float *)buf[5] + row * m.c);
     }
 }
 
