@@ -26,7 +26,7 @@ LAYERS = {
 def test_conv2d(benchmark, threads, layer, which):
     n, ic, ih, iw, oc, k, stride, pad, groups = LAYERS[layer]
     rng = np.random.default_rng(0)
-    attrs = {"stride": (stride,) * 2, "padding": (pad,) * 4, "dilation": (1, 1), "groups": groups}
+    attrs = {"stride": (stride,) * 2, "padding": (pad,) * 4, "dilation": (1, 1), "groups": groups, "algorithm": "auto"}
     oh, ow = (ih + 2 * pad - k) // stride + 1, (iw + 2 * pad - k) // stride + 1
     x = channels_last(rng.integers(-1, 2, (n, ic, ih, iw)))
     w = rng.integers(-1, 2, (oc, ic // groups, k, k)).astype(np.float32)

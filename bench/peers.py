@@ -106,7 +106,13 @@ def conv() -> None:
             rng = np.random.default_rng(0)
             x = channels_last(rng.normal(size=(n, ic, ih, iw)))
             w = rng.normal(size=(oc, ic // groups, k, k)).astype(np.float32)
-            attrs = {"stride": (stride,) * 2, "padding": (pad,) * 4, "dilation": (1, 1), "groups": groups}
+            attrs = {
+                "stride": (stride,) * 2,
+                "padding": (pad,) * 4,
+                "dilation": (1, 1),
+                "groups": groups,
+                "algorithm": "auto",
+            }
             tx, tw = torch.from_numpy(x), torch.from_numpy(w)
             works = {"fastnn": at_threads(threads, lambda x=x, w=w, a=attrs: run_primitive("conv2d", x, w, **a))}
             for layout in (torch.contiguous_format, torch.channels_last):

@@ -33,7 +33,7 @@ __all__ = [
 
 LEVELS = ("baseline", "portable", "avx2", "avx512", "neon")
 MOST_THREADS = 1024
-PRECISIONS = ("fast", "high", "exact")
+PRECISIONS = ("exact", "high", "fast")  # numbered so in C
 
 
 class _State:

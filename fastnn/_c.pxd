@@ -15,12 +15,20 @@ cdef extern from "fastnn.h" nogil:
         int count
         size_t offset
 
+    ctypedef struct fnn_op
+
+    ctypedef struct fnn_candidate:
+        const char *name
+        int algorithm, family, applies, allowed
+        double cycles
+
     ctypedef struct fnn_op_class:
         const char *name
         const char *buffers
         size_t problem_bytes
         const fnn_field *fields
         int n_fields
+        int (*candidate)(const fnn_op *op, int i, fnn_candidate *out)
 
     ctypedef struct fnn_op:
         const fnn_op_class *cls

@@ -18,6 +18,7 @@ __all__ = [
     "as_real_array",
     "as_single",
     "as_sizes",
+    "as_text",
     "one_of",
 ]
 
@@ -108,6 +109,13 @@ def as_axis(name: str, value: Any, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ValueError(f"expected {name} to be in [{-ndim}, {ndim - 1}] for {ndim} dimensions, got {axis}")
     return axis % ndim
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected {name} to be a str, got {value!r}")
+    return value
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:

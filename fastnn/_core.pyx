@@ -98,6 +98,16 @@ cdef class Op:
         return self.op.algorithm.decode() if self.op.algorithm is not NULL else ""
 
     @property
+    def candidates(self):
+        """The ways to run this problem: name, its number, its family's, whether it can, whether it may, cycles."""
+        cdef _c.fnn_candidate c
+        found = []
+        if self.op.cls.candidate is not NULL:
+            while self.op.cls.candidate(self.op, len(found), &c):
+                found.append((c.name.decode(), c.algorithm, c.family, bool(c.applies), bool(c.allowed), c.cycles))
+        return found
+
+    @property
     def flops(self):
         return self.op.flops
 

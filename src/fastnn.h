@@ -44,6 +44,13 @@ typedef struct fnn_field {
 
 typedef struct fnn_op fnn_op;
 
+/* One way to run an op: the numbers that ask for it and its kind, whether it can and may be chosen, its estimated cycles. */
+typedef struct fnn_candidate {
+    const char *name;
+    int algorithm, family, applies, allowed;
+    double cycles;
+} fnn_candidate;
+
 typedef struct fnn_op_class {
     const char *name;
     const char *buffers; /* names in the order of buf[], e.g. "x w ?bias y"; '?': may be NULL */
@@ -55,12 +62,15 @@ typedef struct fnn_op_class {
     fnn_status (*init)(fnn_op *op);
     /* Thread team->tid does its share. scratch: the shared part, then one part a thread (fnn_thread_scratch). */
     void (*run)(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
+    /* Fills in the i-th way to run the op; 0 past the last. NULL where there is but one. */
+    int (*candidate)(const fnn_op *op, int i, fnn_candidate *out);
 } fnn_op_class;
 
 struct fnn_op {
     const fnn_op_class *cls;
     const struct fnn_kernels *k;           /* kernels of the level that was active at creation */
     void *problem;                         /* what was asked: the class's problem struct */
+    const void *choice;                    /* the algorithm, where the class has several */
     void *plan;                            /* what init chose; malloc'ed by init, freed with the op; may be NULL */
     int64_t units;                         /* pieces of work that threads divide among them; 1: always one thread */
     size_t scratch_shared, scratch_thread; /* bytes */
@@ -88,7 +98,7 @@ struct fnn_op {
 #define FNN_OP_CLASS(op_name, T, buffer_names, init_fn, run_fn)                                                      \
     const fnn_op_class fnn_class_##op_name = {                                                                       \
         #op_name, buffer_names, sizeof(T), T##_fields, (int)(sizeof T##_fields / sizeof T##_fields[0]),              \
-        init_fn,  run_fn}
+        init_fn,  run_fn,       NULL}
 
 static inline size_t fnn_round_up(size_t bytes) { return (bytes + FNN_ALIGN - 1) / FNN_ALIGN * FNN_ALIGN; }
 

@@ -113,6 +113,7 @@ class Conv:
         """The four cases of this geometry."""
         attrs: dict[str, Any] = {
             "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
+            "algorithm": "auto",
         }  # fmt: skip
         x, dy, w = f(*self.x), f(*self.output()), f(self.oc, self.x[1] // self.groups, *self.kernel)
         yield Case("conv2d", self.name, (x, w, f(self.oc)), attrs, self.group)

@@ -38,8 +38,11 @@ class _Conv(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        *,
+        algorithm: str = "auto",
     ) -> None:
         super().__init__()
+        self.algorithm = _checks.as_text("algorithm", algorithm)
         self.in_channels = _checks.as_int("in_channels", in_channels, 1)
         self.out_channels = _checks.as_int("out_channels", out_channels, 1)
         self.groups = _checks.as_int("groups", groups, 1)
@@ -76,6 +79,8 @@ class _Conv(Module):
             parts.append(f"groups={self.groups}")
         if self.bias is None:
             parts.append("bias=False")
+        if self.algorithm != "auto":
+            parts.append(f"algorithm={self.algorithm!r}")
         return ", ".join(parts)
 
 
@@ -96,6 +101,8 @@ class Conv2d(_Conv):
     bias : bool
     padding_mode : {"zeros"}
         PyTorch's other borders (reflect, replicate, circular) do not exist here.
+    algorithm : str
+        How this layer is computed, whatever `fastnn.set_precision` says; see `functional.conv2d`.
 
     Attributes
     ----------
@@ -118,7 +125,8 @@ class Conv2d(_Conv):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        settings = (self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(input, self.weight, self.bias, *settings, algorithm=self.algorithm)
 
 
 class Conv1d(_Conv):
@@ -132,6 +140,8 @@ class Conv1d(_Conv):
     groups : int
     bias : bool
     padding_mode : {"zeros"}
+    algorithm : str
+        See `functional.conv2d`.
 
     Notes
     -----
@@ -149,4 +159,5 @@ class Conv1d(_Conv):
     _dims = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv1d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        settings = (self.stride, self.padding, self.dilation, self.groups)
+        return F.conv1d(input, self.weight, self.bias, *settings, algorithm=self.algorithm)

@@ -1,4 +1,7 @@
-"""Convolution: one matrix product for each tap of the kernel."""
+"""Convolution: one matrix product for each tap of the kernel.
+
+``algorithm`` is for the compiled backend; the oracle has one way.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,15 @@ def _windows(size: Pair, kernel: Pair, stride: Pair, padding: Quad, dilation: Pa
 
 @wide
 def conv2d(
-    x: Array, w: Array, bias: Array | None = None, *, stride: Pair, padding: Quad, dilation: Pair, groups: int
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    stride: Pair,
+    padding: Quad,
+    dilation: Pair,
+    groups: int,
+    algorithm: str,
 ) -> Array:
     """y[n, oc, oh, ow] = bias[oc] + sum of w[oc, ic, kh, kw] x[n, ic, oh s + kh d - p, ...]."""
     oc, icg, kh, kw = w.shape
@@ -47,7 +58,15 @@ def conv2d(
 
 @wide
 def conv2d_bwd_data(
-    dy: Array, w: Array, *, input_size: Pair, stride: Pair, padding: Quad, dilation: Pair, groups: int
+    dy: Array,
+    w: Array,
+    *,
+    input_size: Pair,
+    stride: Pair,
+    padding: Quad,
+    dilation: Pair,
+    groups: int,
+    algorithm: str,
 ) -> Array:
     """dx: each tap scatters w[:, :, kh, kw]^T dy back to the pixels that it saw."""
     oc, icg, kh, kw = w.shape
@@ -65,7 +84,15 @@ def conv2d_bwd_data(
 
 @wide
 def conv2d_bwd_weights(
-    dy: Array, x: Array, *, kernel_size: Pair, stride: Pair, padding: Quad, dilation: Pair, groups: int
+    dy: Array,
+    x: Array,
+    *,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Quad,
+    dilation: Pair,
+    groups: int,
+    algorithm: str,
 ) -> Array:
     """dw[:, :, kh, kw] = dy x^T over all images and pixels, one tap at a time."""
     oc, ic = dy.shape[1], x.shape[1]

@@ -1,14 +1,15 @@
-/* See conv2d_depthwise.h. Threads share lines of the image that is written; the weights' gradient is summed in chunks
+/* Depthwise convolution in its three passes. Threads share lines of the image that is written; the weights' gradient is summed in chunks
  * of lines fixed by shape. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_depthwise.h"
+#include "conv2d_algorithms.h"
 
-#define CHUNKS 64 /* most partial weight gradients */
+#define DEPTHWISE_EFFICIENCY 0.2 /* of the multiply-add rate */
+#define CHUNKS 64                /* most partial weight gradients */
 
 typedef struct depthwise_plan {
-    conv2d_geometry g;
+    conv2d_problem g;
     int64_t lines_per_chunk, chunks;
     fnn_walk *rows, *columns; /* one for each line, each pixel of a line, of what is written */
     fnn_walk walks[];
@@ -42,7 +43,7 @@ static fnn_walk backward_walk(int64_t i, int64_t kernel, int64_t size, int64_t s
     return w;
 }
 
-static fnn_status plan_lines(fnn_op *op, const conv2d_geometry *g, int backward) {
+static fnn_status plan_lines(fnn_op *op, const conv2d_problem *g, int backward) {
     const int64_t rows = backward ? g->ih : g->oh, columns = backward ? g->iw : g->ow;
     depthwise_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(rows + columns) * sizeof(fnn_walk));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld walks", (long long)(rows + columns));
@@ -55,16 +56,14 @@ static fnn_status plan_lines(fnn_op *op, const conv2d_geometry *g, int backward)
         plan->columns[i] = walk(i, g->kw, backward ? g->ow : g->iw, g->stride[1], g->padding[2], g->dilation[1]);
     op->units = g->n * rows;
     op->scratch_shared = (size_t)(g->kh * g->kw * g->oc) * sizeof(float);
-    op->algorithm = "depthwise";
     return FNN_OK;
 }
 
-fnn_status fnn_depthwise_forward_init(fnn_op *op, const conv2d_geometry *g) { return plan_lines(op, g, 0); }
-fnn_status fnn_depthwise_bwd_data_init(fnn_op *op, const conv2d_geometry *g) { return plan_lines(op, g, 1); }
+static fnn_status forward_init(fnn_op *op) { return plan_lines(op, op->problem, 0); }
+static fnn_status bwd_data_init(fnn_op *op) { return plan_lines(op, op->problem, 1); }
 
 /* Weights as the kernel reads them: [tap][output channel], or [tap][multiplier][input channel] for backward. */
-static void pack_weights(const conv2d_geometry *g, int backward, const float *w, float *packed,
-                         const fnn_team *team) {
+static void pack_weights(const conv2d_problem *g, int backward, const float *w, float *packed, const fnn_team *team) {
     const int64_t taps = g->kh * g->kw, m = g->oc / g->ic;
     int64_t lo, hi;
     fnn_share(g->oc, team->tid, team->n, &lo, &hi);
@@ -85,10 +84,9 @@ static void run_lines(const fnn_op *op, const fnn_depthwise *d, int64_t rows, in
                               residual ? residual + u * line : NULL, dst + u * line);
 }
 
-void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w, const depthwise_epilogue *e,
-                               float *y, void *scratch, const fnn_team *team) {
+static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const depthwise_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     const fnn_depthwise d = {.channels = g->oc,
                              .multiplier = g->oc / g->ic,
                              .dst_w = g->ow,
@@ -96,17 +94,16 @@ void fnn_depthwise_forward_run(const fnn_op *op, const float *x, const float *w,
                              .src_channels = g->ic,
                              .kw = g->kw,
                              .columns = plan->columns,
-                             .bias = e->bias,
-                             .activation = e->activation,
-                             .slope = e->slope};
-    pack_weights(g, 0, w, scratch, team);
-    run_lines(op, &d, g->oh, g->ih, x, scratch, e->residual, y, team);
+                             .bias = buf[BIAS],
+                             .activation = (int)g->activation,
+                             .slope = (float)g->slope};
+    pack_weights(g, 0, buf[W], scratch, team);
+    run_lines(op, &d, g->oh, g->ih, buf[X], scratch, buf[RESIDUAL], buf[Y], team);
 }
 
-void fnn_depthwise_bwd_data_run(const fnn_op *op, const float *dy, const float *w, float *dx, void *scratch,
-                                const fnn_team *team) {
+static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const depthwise_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     const fnn_depthwise d = {.channels = g->ic,
                              .multiplier = g->oc / g->ic,
                              .dst_w = g->iw,
@@ -115,13 +112,14 @@ void fnn_depthwise_bwd_data_run(const fnn_op *op, const float *dy, const float *
                              .kw = g->kw,
                              .backward = 1,
                              .columns = plan->columns};
-    pack_weights(g, 1, w, scratch, team);
-    run_lines(op, &d, g->ih, g->oh, dy, scratch, NULL, dx, team);
+    pack_weights(g, 1, buf[1], scratch, team);
+    run_lines(op, &d, g->ih, g->oh, buf[0], scratch, NULL, buf[2], team);
 }
 
 /* ---- gradient of the weights ---------------------------------------------------------------------------- */
 
-fnn_status fnn_depthwise_bwd_weights_init(fnn_op *op, const conv2d_geometry *g) {
+static fnn_status bwd_weights_init(fnn_op *op) {
+    const conv2d_problem *g = op->problem;
     depthwise_plan *plan = op->plan = malloc(sizeof *plan);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     const int64_t lines = g->n * g->oh;
@@ -129,13 +127,12 @@ fnn_status fnn_depthwise_bwd_weights_init(fnn_op *op, const conv2d_geometry *g) 
     plan->chunks = gemm_max(1, gemm_ceil_div(lines, plan->lines_per_chunk));
     op->units = plan->chunks;
     op->scratch_shared = (size_t)(plan->chunks * g->kh * g->kw * g->oc) * sizeof(float);
-    op->algorithm = "depthwise";
     return FNN_OK;
 }
 
 static void chunk_gradient(const fnn_op *op, const float *dy, const float *x, int64_t chunk, float *part) {
     const depthwise_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     const fnn_depthwise_line d = {.channels = g->oc,
                                   .multiplier = g->oc / g->ic,
                                   .src_w = g->iw,
@@ -156,16 +153,35 @@ static void chunk_gradient(const fnn_op *op, const float *dy, const float *x, in
         }
 }
 
-void fnn_depthwise_bwd_weights_run(const fnn_op *op, const float *dy, const float *x, float *dw, void *scratch,
-                                   const fnn_team *team) {
+static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    float *dw = buf[2];
     const depthwise_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     const int64_t taps = g->kh * g->kw, size = taps * g->oc;
     float *parts = scratch;
     int64_t lo, hi;
     fnn_share(plan->chunks, team->tid, team->n, &lo, &hi);
-    for (int64_t c = lo; c < hi; c++) chunk_gradient(op, dy, x, c, parts + c * size);
+    for (int64_t c = lo; c < hi; c++) chunk_gradient(op, buf[0], buf[1], c, parts + c * size);
     fnn_team_wait(team);
     fnn_share(g->oc, team->tid, team->n, &lo, &hi);
     op->k->conv_merge_weights(dw + lo * taps, parts + lo, plan->chunks, size, taps, g->oc, hi - lo);
 }
+
+/* ---- rows ----------------------------------------------------------------------------------------------- */
+
+/* There is no prologue, statistics or accumulation here; with them a depthwise problem runs as groups. */
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    (void)kernels;
+    return conv2d_is_depthwise(p) && !p->in_affine && !p->in_activation && !p->statistics && !p->accumulate;
+}
+
+static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const double pixels = (double)(p->n * gemm_max(p->oh * p->ow, p->ih * p->iw));
+    return conv2d_tile_cycles(kernels, pixels, p->oc, (double)(p->kh * p->kw), DEPTHWISE_EFFICIENCY);
+}
+
+const conv2d_algorithm fnn_conv2d_depthwise = {"depthwise", CONV2D_DIRECT, applies, cost, forward_init, forward_run};
+const conv2d_algorithm fnn_conv2d_depthwise_bwd_data = {"depthwise", CONV2D_DIRECT, applies,
+                                                        cost,        bwd_data_init, bwd_data_run};
+const conv2d_algorithm fnn_conv2d_depthwise_bwd_weights = {"depthwise", CONV2D_DIRECT,    applies,
+                                                           cost,        bwd_weights_init, bwd_weights_run};

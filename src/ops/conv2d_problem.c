@@ -21,10 +21,14 @@ static fnn_status check_side(fnn_op *op, char side, int64_t in, int64_t out, int
     return FNN_OK;
 }
 
-fnn_status fnn_conv2d_check(fnn_op *op, const conv2d_geometry *g) {
+fnn_status fnn_conv2d_check(fnn_op *op, const conv2d_problem *g) {
     if (g->n < 0 || g->ic < 0 || g->oc < 0 || g->groups < 1 || g->ic % g->groups || g->oc % g->groups)
         return fnn_fail(op, FNN_INVALID, "expected channels divisible by groups, got ic %lld, oc %lld, groups %lld",
                         (ll)g->ic, (ll)g->oc, (ll)g->groups);
+    if (g->activation < FNN_ACT_NONE || g->activation > FNN_ACT_LEAKY_RELU || g->in_activation < FNN_ACT_NONE ||
+        g->in_activation > FNN_ACT_LEAKY_RELU)
+        return fnn_fail(op, FNN_INVALID, "expected activations 0 to 2, got activation %lld, in_activation %lld",
+                        (long long)g->activation, (long long)g->in_activation);
     fnn_status status = check_side(op, 'h', g->ih, g->oh, g->kh, g->stride[0], g->padding[0], g->padding[1],
                                    g->dilation[0]);
     if (status == FNN_OK)
@@ -37,7 +41,7 @@ fnn_status fnn_conv2d_check(fnn_op *op, const conv2d_geometry *g) {
     return status;
 }
 
-fnn_gather fnn_conv2d_gather(const conv2d_geometry *g, int may_span, int32_t *tap_h, int32_t *tap_w) {
+fnn_gather fnn_conv2d_gather(const conv2d_problem *g, int may_span, int32_t *tap_h, int32_t *tap_w) {
     const int spans = may_span && g->groups == 1 && g->dilation[1] == 1 && g->ic < SPAN_CHANNELS &&
                       g->kw * g->ic <= SPAN_FLOATS;
     const int64_t span = spans ? g->kw : 1, channels = g->ic / g->groups;

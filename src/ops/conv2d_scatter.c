@@ -1,27 +1,39 @@
-/* See conv2d_scatter.h. */
+/* Gradient for the input of a convolution with few input channels. As an implicit GEMM its columns would leave most
+ * of a vector empty; here the products of dy's pixels with all taps, [pixels][taps * ic], are made a few lines at a
+ * time and added to the pixels they belong to. Threads share bands of lines of dx, and compute what theirs need. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_scatter.h"
+#include "conv2d_algorithms.h"
 
 #define BAND_LINES 32   /* of dx; the lines of dy at a band's edges are computed twice */
 #define BLOCK_PIXELS 56 /* of dy whose products are held at once */
 #define MOST_COLUMNS 512
+#define SCATTER_EFFICIENCY 0.7 /* of the multiply-add rate */
+#define SCATTER_ADD 0.3        /* cycles a product */
 
 typedef struct scatter_plan {
-    conv2d_geometry g;
+    conv2d_problem g;
     fnn_gather gather; /* output pixels are the grid, dx the source */
     int64_t columns, band, bands;
     size_t packed, rows, products; /* bytes of the parts of scratch */
     int32_t taps[];
 } scatter_plan;
 
-int fnn_scatter_applies(const fnn_kernels *kernels, const conv2d_geometry *g) {
+static int applies(const fnn_kernels *kernels, const conv2d_problem *g) {
     return g->groups == 1 && g->ic * 2 <= kernels->vl && g->kh * g->kw * g->ic <= MOST_COLUMNS &&
            g->oc <= GEMM_KC_MAX && g->kh * g->kw > 1;
 }
 
-fnn_status fnn_scatter_init(fnn_op *op, const conv2d_geometry *g) {
+static double cost(const fnn_kernels *kernels, const conv2d_problem *g) {
+    const double pixels = (double)(g->n * g->oh * g->ow);
+    const int64_t columns = g->kh * g->kw * g->ic;
+    return conv2d_tile_cycles(kernels, pixels, columns, (double)g->oc, SCATTER_EFFICIENCY) +
+           SCATTER_ADD * pixels * (double)columns;
+}
+
+static fnn_status init(fnn_op *op) {
+    const conv2d_problem *g = op->problem;
     const int64_t taps = g->kh * g->kw, nr = op->k->gemm_nr;
     scatter_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(2 * taps) * sizeof(int32_t));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
@@ -36,14 +48,13 @@ fnn_status fnn_scatter_init(fnn_op *op, const conv2d_geometry *g) {
     op->units = g->n * plan->bands;
     op->scratch_shared = plan->packed + (size_t)(plan->columns * g->oc) * sizeof(float);
     op->scratch_thread = plan->rows + plan->products + (size_t)((BLOCK_PIXELS + 64) * g->oc + 64) * sizeof(float);
-    op->algorithm = "scatter";
     return FNN_OK;
 }
 
 /* w as [oc][tap, ic], and from that as panels. */
 static void pack_filters(const fnn_op *op, const float *w, float *packed, float *turned, const fnn_team *team) {
     const scatter_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     const int64_t taps = g->kh * g->kw, n = plan->columns, nr = op->k->gemm_nr;
     int64_t lo, hi;
     fnn_share(g->oc, team->tid, team->n, &lo, &hi);
@@ -61,7 +72,7 @@ static void pack_filters(const fnn_op *op, const float *w, float *packed, float 
 static void fill_band(const fnn_op *op, const float *dy, const float *packed, int64_t h0, int64_t h1, float *dx,
                       char *mine) {
     const scatter_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     int64_t *rows = (int64_t *)mine;
     float *products = (float *)(mine + plan->rows), *a = (float *)(mine + plan->rows + plan->products);
     const int64_t top = g->padding[0], reach = (g->kh - 1) * g->dilation[0];
@@ -85,12 +96,13 @@ static void fill_band(const fnn_op *op, const float *dy, const float *packed, in
     }
 }
 
-void fnn_scatter_run(const fnn_op *op, const float *dy, const float *w, float *dx, void *scratch,
-                     const fnn_team *team) {
+static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const float *dy = buf[0];
+    float *dx = buf[2];
     const scatter_plan *plan = op->plan;
-    const conv2d_geometry *g = &plan->g;
+    const conv2d_problem *g = &plan->g;
     float *packed = scratch;
-    pack_filters(op, w, packed, (float *)((char *)scratch + plan->packed), team);
+    pack_filters(op, buf[1], packed, (float *)((char *)scratch + plan->packed), team);
     int64_t lo, hi;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo; u < hi; u++) {
@@ -100,3 +112,5 @@ void fnn_scatter_run(const fnn_op *op, const float *dy, const float *w, float *d
                   dx + image * g->ih * g->iw * g->ic, fnn_thread_scratch(op, scratch, team->tid));
     }
 }
+
+const conv2d_algorithm fnn_conv2d_scatter_bwd_data = {"scatter", CONV2D_DIRECT, applies, cost, init, run};

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import _backend
 from ..node import Node, apply
 from ..primitive import Call, Primitive, Step, register
 from ..spec import Spec
 from .linear import fused_activation
 
 __all__ = ["convolved_size"]
+
+FAMILIES = ("auto", "direct", "winograd2", "winograd4")  # the cheapest of all, or of a family; numbers of the C ops
 
 Pair = tuple[int, int]
 Quad = tuple[int, int, int, int]  # top, bottom, left, right
@@ -78,7 +81,24 @@ def _geometry(call: Call, x: tuple[int, ...], y: tuple[int, ...], kernel: tuple[
     n, ic, ih, iw = x
     _, oc, oh, ow = y
     sizes = {"n": n, "ic": ic, "ih": ih, "iw": iw, "oc": oc, "oh": oh, "ow": ow, "kh": kernel[0], "kw": kernel[1]}
-    return sizes | {name: call.attrs[name] for name in ("stride", "padding", "dilation", "groups")}
+    attrs = {name: call.attrs[name] for name in ("stride", "padding", "dilation", "groups")}
+    return sizes | attrs | {"precision": _backend.PRECISIONS.index(_backend.get_precision()), "algorithm": 0}
+
+
+def _chosen(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with the number of the algorithm that the call asks for.
+
+    A backward pass takes the cheapest where the name is that of a forward algorithm it does not have.
+    """
+    name = call.attrs["algorithm"]
+    if name == "auto":
+        return fields
+    ways = [way for way in _backend.core().Op(call.name, fields).candidates if way[3]]
+    numbers = {"auto": 0} | {FAMILIES[way[2]]: way[2] for way in ways} | {way[0]: way[1] for way in ways}
+    if name not in numbers and call.name == "conv2d":
+        who = call.scope or call.name
+        raise ValueError(f"{who}: expected algorithm to be one of {', '.join(numbers)}, got {name!r}")
+    return fields | {"algorithm": numbers.get(name, 0)}
 
 
 @register
@@ -89,7 +109,16 @@ class Conv2d(Primitive):
     inputs = "x:nhwc w:c ?bias:c"
 
     def infer(
-        self, x: Spec, w: Spec, bias: Spec | None, *, stride: Pair, padding: Quad, dilation: Pair, groups: int
+        self,
+        x: Spec,
+        w: Spec,
+        bias: Spec | None,
+        *,
+        stride: Pair,
+        padding: Quad,
+        dilation: Pair,
+        groups: int,
+        algorithm: str,
     ) -> Spec:
         _expect_channels(x, w, groups)
         if bias is not None and bias.shape != (w.shape[0],):
@@ -102,7 +131,7 @@ class Conv2d(Primitive):
         y = call.outputs[0]
         fields = _geometry(call, _node(x).shape, y.shape, _node(w).shape[2:]) | fused_activation(call)
         fields |= {"accumulate": 0, "statistics": 0, "in_affine": 0, "in_activation": 0, "in_slope": 0.0}
-        return [Step(self.name, fields, [x, w, bias, None, None, None, y, None])]
+        return [Step(self.name, _chosen(call, fields), [x, w, bias, None, None, None, y, None])]
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         x, w, _ = (_node(i) if i is not None else None for i in call.inputs)
@@ -126,7 +155,16 @@ class Conv2dBwdData(Primitive):
     outputs = "dx"
 
     def infer(
-        self, dy: Spec, w: Spec, *, input_size: Pair, stride: Pair, padding: Quad, dilation: Pair, groups: int
+        self,
+        dy: Spec,
+        w: Spec,
+        *,
+        input_size: Pair,
+        stride: Pair,
+        padding: Quad,
+        dilation: Pair,
+        groups: int,
+        algorithm: str,
     ) -> Spec:
         x = Spec.activation((dy.shape[0] if dy.ndim else 0, w.shape[1] * groups if w.ndim == 4 else 0, *input_size))
         _expect_channels(x, w, groups)
@@ -137,7 +175,8 @@ class Conv2dBwdData(Primitive):
     def lower(self, call: Call) -> list[Step]:
         dy, w = (_node(i) for i in call.inputs)
         dx = call.outputs[0]
-        return [Step(self.name, _geometry(call, dx.shape, dy.shape, w.shape[2:]), [dy, w, dx])]
+        fields = _chosen(call, _geometry(call, dx.shape, dy.shape, w.shape[2:]))
+        return [Step(self.name, fields, [dy, w, dx])]
 
 
 @register
@@ -149,7 +188,16 @@ class Conv2dBwdWeights(Primitive):
     outputs = "dw"
 
     def infer(
-        self, dy: Spec, x: Spec, *, kernel_size: Pair, stride: Pair, padding: Quad, dilation: Pair, groups: int
+        self,
+        dy: Spec,
+        x: Spec,
+        *,
+        kernel_size: Pair,
+        stride: Pair,
+        padding: Quad,
+        dilation: Pair,
+        groups: int,
+        algorithm: str,
     ) -> Spec:
         _expect_image(x, "x")
         _expect_gradient(dy, None, _output_size((x.shape[2], x.shape[3]), kernel_size, stride, padding, dilation))
@@ -162,4 +210,5 @@ class Conv2dBwdWeights(Primitive):
     def lower(self, call: Call) -> list[Step]:
         dy, x = (_node(i) for i in call.inputs)
         dw = call.outputs[0]
-        return [Step(self.name, _geometry(call, x.shape, dy.shape, dw.shape[2:]), [dy, x, dw])]
+        fields = _chosen(call, _geometry(call, x.shape, dy.shape, dw.shape[2:]))
+        return [Step(self.name, fields, [dy, x, dw])]

@@ -57,6 +57,8 @@ def conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    algorithm: str = "auto",
 ) -> Tensor:
     """Return the two-dimensional cross-correlation of the input with the weight, plus the bias.
 
@@ -69,6 +71,9 @@ def conv2d(
     padding : int, pair, "same" or "valid"
     groups : int
         The channels are cut into this many groups that do not see each other.
+    algorithm : str
+        ``"auto"`` takes the cheapest that `fastnn.set_precision` allows; ``"direct"``, ``"winograd2"`` and
+        ``"winograd4"`` name a family whatever the precision; `fastnn.explain` lists the single ones.
 
     Shape: output (N, C_out, H_out, W_out) with H_out = (H + 2 * padding - dilation * (KH - 1) - 1) // stride + 1.
 
@@ -86,8 +91,9 @@ def conv2d(
             raise ValueError(f"expected 4-D weight (C_out, C_in / groups, KH, KW), got shape {tuple(weight.shape)}")
         stride, dilation = _checks.as_pair("stride", stride, 1), _checks.as_pair("dilation", dilation, 1)
         padding = resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation)
-        groups = _checks.as_int("groups", groups, 1)
-    return apply("conv2d", input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        groups, algorithm = _checks.as_int("groups", groups, 1), _checks.as_text("algorithm", algorithm)
+    attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
+    return apply("conv2d", input, weight, bias, **attrs)
 
 
 @eager
@@ -99,6 +105,8 @@ def conv1d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    algorithm: str = "auto",
 ) -> Tensor:
     """Return the one-dimensional cross-correlation of the input with the weight, plus the bias.
 
@@ -119,7 +127,7 @@ def conv1d(
             raise ValueError(f"expected 3-D weight (C_out, C_in / groups, K), got shape {tuple(weight.shape)}")
         step, dil = _checks.as_single("stride", stride, 1), _checks.as_single("dilation", dilation, 1)
         sides = resolve_padding(padding, (weight.shape[2],), (step,), (dil,))
-        groups = _checks.as_int("groups", groups, 1)
+        groups, algorithm = _checks.as_int("groups", groups, 1), _checks.as_text("algorithm", algorithm)
         per_group = weight.shape[1]
         if input.shape[1] != per_group * groups:
             # Said here in the caller's terms; below, the signal has become an image of height 1.
@@ -135,5 +143,6 @@ def conv1d(
         padding=(0, 0, *sides),
         dilation=(1, dil),
         groups=groups,
+        algorithm=algorithm,
     )
     return y.reshape(y.shape[0], y.shape[1], y.shape[3])

@@ -3,8 +3,7 @@
  * A phase without taps writes zeros. */
 #include <stdlib.h>
 
-#include "conv2d_depthwise.h"
-#include "conv2d_scatter.h"
+#include "conv2d_algorithms.h"
 
 typedef struct conv2d_phase {
     gemm_plan gemm;
@@ -34,8 +33,8 @@ static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t pad
 }
 
 /* Fills one phase; returns how many taps it has. taps: its place in the tables. scratch: 2 (kh + kw) integers. */
-static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv2d_geometry *g, int64_t rh,
-                          int64_t rw, int64_t taps, int64_t *work) {
+static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv2d_problem *g, int64_t rh, int64_t rw,
+                          int64_t taps, int64_t *work) {
     int64_t *kh = work, *oh = kh + g->kh, *kw = oh + g->kh, *ow = kw + g->kw;
     const int64_t n_h = phase_taps(rh, g->kh, g->stride[0], g->padding[0], g->dilation[0], kh, oh);
     const int64_t n_w = phase_taps(rw, g->kw, g->stride[1], g->padding[2], g->dilation[1], kw, ow);
@@ -66,7 +65,7 @@ static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv
     return n_h * n_w;
 }
 
-static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_geometry *g) {
+static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
     const int64_t n_phases = g->stride[0] * g->stride[1], taps = g->kh * g->kw;
     const size_t head = sizeof(bwd_data_plan) + (size_t)n_phases * sizeof(conv2d_phase);
     bwd_data_plan *plan = malloc(head + (size_t)(3 * taps) * sizeof(int32_t));
@@ -90,12 +89,20 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_geometry *g) {
     return plan;
 }
 
-static fnn_status bwd_data_init(fnn_op *op) {
-    const conv2d_geometry *g = op->problem;
-    const fnn_status status = fnn_conv2d_check(op, g);
-    if (status != FNN_OK) return status;
-    if (conv2d_is_depthwise(g)) return fnn_depthwise_bwd_data_init(op, g);
-    if (fnn_scatter_applies(op->k, g)) return fnn_scatter_init(op, g);
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    (void)kernels, (void)p;
+    return 1;
+}
+
+static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const double phases = (double)(p->stride[0] * p->stride[1]);
+    const double k = (double)(p->oc / p->groups * p->kh * p->kw) / phases, pixels = (double)(p->n * p->ih * p->iw);
+    return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
+                                CONV2D_GEMM_PACK * pixels * k);
+}
+
+static fnn_status init(fnn_op *op) {
+    const conv2d_problem *g = op->problem;
     bwd_data_plan *plan = op->plan = plan_phases(op, g);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     op->units = 0;
@@ -105,12 +112,11 @@ static fnn_status bwd_data_init(fnn_op *op) {
         op->units += fnn_gemm_units(&plan->phase[i].gemm);
     }
     op->scratch_shared = (size_t)(plan->nc * g->groups * g->kh * g->kw * (g->oc / g->groups)) * sizeof(float);
-    op->algorithm = conv2d_is_pointwise(g) ? "pointwise" : "implicit-gemm";
     return FNN_OK;
 }
 
 static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const *buf) {
-    const conv2d_geometry *g = op->problem;
+    const conv2d_problem *g = op->problem;
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw;
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[0], .batch_stride = ocg, .gather = &f->gather};
     if (conv2d_is_pointwise(g)) a.pack = fnn_gemm_pack_strided_a, a.stride = g->oc, a.k_stride = 1;
@@ -132,16 +138,8 @@ static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const
                        .rows = f->rows};
 }
 
-static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    const conv2d_geometry *g = op->problem;
-    if (conv2d_is_depthwise(g)) {
-        fnn_depthwise_bwd_data_run(op, buf[0], buf[1], buf[2], scratch, team);
-        return;
-    }
-    if (fnn_scatter_applies(op->k, g)) {
-        fnn_scatter_run(op, buf[0], buf[1], buf[2], scratch, team);
-        return;
-    }
+static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *g = op->problem;
     const bwd_data_plan *plan = op->plan;
     const int64_t columns = g->ic / g->groups;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
@@ -160,4 +158,4 @@ static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, cons
     }
 }
 
-FNN_OP_CLASS(conv2d_bwd_data, conv2d_geometry, "dy w dx", bwd_data_init, bwd_data_run);
+const conv2d_algorithm fnn_conv2d_gemm_bwd_data = {"gemm", CONV2D_DIRECT, applies, cost, init, run};

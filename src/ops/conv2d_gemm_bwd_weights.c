@@ -3,7 +3,7 @@
  * by shape where dw alone is too small to share. The result is turned to OIHW while the chunks are summed. */
 #include <stdlib.h>
 
-#include "conv2d_depthwise.h"
+#include "conv2d_algorithms.h"
 
 typedef struct bwd_weights_plan {
     gemm_plan gemm;
@@ -12,11 +12,21 @@ typedef struct bwd_weights_plan {
     int32_t taps[];
 } bwd_weights_plan;
 
-static fnn_status bwd_weights_init(fnn_op *op) {
-    const conv2d_geometry *g = op->problem;
-    const fnn_status status = fnn_conv2d_check(op, g);
-    if (status != FNN_OK) return status;
-    if (conv2d_is_depthwise(g)) return fnn_depthwise_bwd_weights_init(op, g);
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    (void)kernels, (void)p;
+    return 1;
+}
+
+static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const int64_t filter = p->ic / p->groups * p->kh * p->kw, ocg = p->oc / p->groups;
+    const double pixels = (double)(p->n * p->oh * p->ow);
+    return (double)p->groups *
+           (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, CONV2D_GEMM_WEIGHTS_EFFICIENCY) +
+            CONV2D_GEMM_PACK * pixels * (double)(filter + ocg));
+}
+
+static fnn_status init(fnn_op *op) {
+    const conv2d_problem *g = op->problem;
     const int64_t taps = g->kh * g->kw, filter = taps * (g->ic / g->groups);
     bwd_weights_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(2 * taps) * sizeof(int32_t));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
@@ -27,16 +37,11 @@ static fnn_status bwd_weights_init(fnn_op *op) {
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = (size_t)(plan->direct ? 0 : plan->gemm.chunks * g->oc * filter) * sizeof(float);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
-    op->algorithm = conv2d_is_pointwise(g) ? "pointwise" : "implicit-gemm";
     return FNN_OK;
 }
 
-static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    const conv2d_geometry *g = op->problem;
-    if (conv2d_is_depthwise(g)) {
-        fnn_depthwise_bwd_weights_run(op, buf[0], buf[1], buf[2], scratch, team);
-        return;
-    }
+static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *g = op->problem;
     const bwd_weights_plan *plan = op->plan;
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw, filter = taps * icg;
     const gemm_source a = {
@@ -61,4 +66,4 @@ static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, c
                                   plan->gemm.chunks, g->oc * filter, taps, icg, icg);
 }
 
-FNN_OP_CLASS(conv2d_bwd_weights, conv2d_geometry, "dy x dw", bwd_weights_init, bwd_weights_run);
+const conv2d_algorithm fnn_conv2d_gemm_bwd_weights = {"gemm", CONV2D_DIRECT, applies, cost, init, run};

@@ -1,0 +1,77 @@
+/* Convolution, forward: an implicit GEMM whose rows are output pixels, gathered tap by tap from x; k runs over
+ * (kh, kw, ic), the columns are output channels. The epilogue is applied to each tile of y before it leaves. */
+#include <stdlib.h>
+
+#include "conv2d_algorithms.h"
+
+typedef struct conv2d_plan {
+    gemm_plan gemm;
+    fnn_gather gather;
+    int pointwise;
+    int32_t taps[]; /* tap_h, tap_w, offsets within a filter: kh * kw of each */
+} conv2d_plan;
+
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    (void)kernels, (void)p;
+    return 1;
+}
+
+static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
+    return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->oc / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
+                                CONV2D_GEMM_PACK * pixels * k);
+}
+
+static fnn_status init(fnn_op *op) {
+    const conv2d_problem *p = op->problem;
+    const int prologue = p->in_affine || p->in_activation;
+    const int64_t taps = p->kh * p->kw, filter = taps * (p->ic / p->groups);
+    conv2d_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(3 * taps) * sizeof(int32_t));
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
+    plan->pointwise = conv2d_is_pointwise(p) && !prologue;
+    plan->gather = fnn_conv2d_gather(p, !prologue, plan->taps, plan->taps + taps);
+    plan->gather.prologue = prologue;
+    plan->gather.activation = (int)p->in_activation, plan->gather.slope = (float)p->in_slope;
+    for (int64_t t = 0; t < taps; t++) plan->taps[2 * taps + t] = (int32_t)t;
+    fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
+                       p->n * p->oh * p->ow, p->oc / p->groups, filter);
+    op->units = fnn_gemm_units(&plan->gemm);
+    op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
+    op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
+    return FNN_OK;
+}
+
+static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *p = op->problem;
+    const conv2d_plan *plan = op->plan;
+    const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    fnn_gather gather = plan->gather;
+    gather.scale = buf[IN_SCALE], gather.shift = buf[IN_SHIFT];
+    gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[X], .batch_stride = icg, .gather = &gather};
+    if (plan->pointwise) a.pack = fnn_gemm_pack_strided_a, a.stride = p->ic, a.k_stride = 1;
+    gemm_source b = {.pack = fnn_gemm_pack_weights_b,
+                     .data = buf[W],
+                     .batch_stride = ocg * icg * taps,
+                     .stride = icg * taps,
+                     .k_stride = taps,
+                     .tap = plan->taps + 2 * taps,
+                     .n_taps = taps,
+                     .channels = icg};
+    if (taps == 1) b.pack = fnn_gemm_pack_strided_b;
+    const gemm_call call = {.plan = &plan->gemm,
+                            .kernels = op->k,
+                            .a = a,
+                            .b = b,
+                            .c = buf[Y],
+                            .c_batch = ocg,
+                            .rows = gemm_plain_rows(p->oc),
+                            .accumulate = (int)p->accumulate,
+                            .bias = buf[BIAS],
+                            .residual = buf[RESIDUAL],
+                            .activation = (int)p->activation,
+                            .slope = (float)p->slope,
+                            .statistics = p->statistics ? buf[STATISTICS] : NULL};
+    fnn_gemm_run(op, &call, scratch, team);
+}
+
+const conv2d_algorithm fnn_conv2d_gemm = {"gemm", CONV2D_DIRECT, applies, cost, init, run};
