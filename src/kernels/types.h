@@ -70,6 +70,9 @@ typedef struct fnn_depthwise_line {
     int64_t stride_w, pad_left, dilation_w;
 } fnn_depthwise_line;
 
+/* Passes over more than the caches hold: how many floats ahead of the one in use the next are asked for. */
+#define STREAM_SOON 256
+
 /* ---- elementwise, copies -------------------------------------------------------------------------------- */
 
 typedef enum { FNN_FLOAT32 = 0, FNN_UINT8 = 1, FNN_INT32 = 2, FNN_INT64 = 3, FNN_UINT64 = 4 } fnn_dtype;
@@ -155,6 +158,17 @@ typedef struct fnn_class_shares {
     const float *target, *weight;
     float keep, spread;
 } fnn_class_shares;
+
+/* ---- measurement ---------------------------------------------------------------------------------------- */
+
+#define FNN_STREAM_ARRAYS 8
+
+/* One pass over arrays of equal length: `reads` that are read, then `updates` read and written in place, then `writes`
+ * only written, past the caches if `past` is set. */
+typedef struct fnn_stream {
+    float *array[FNN_STREAM_ARRAYS];
+    int reads, updates, writes, past;
+} fnn_stream;
 
 /* ---- optimizers ----------------------------------------------------------------------------------------- */
 

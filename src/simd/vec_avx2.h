@@ -11,12 +11,15 @@
 #define V_HAVE_MULWIDE
 #define V_HAVE_BYTES
 #define V_HAVE_ACROSS
+#define V_HAVE_STREAM
 
 typedef float vf __attribute__((vector_size(32)));
 
 static inline __m256i v_first_lanes(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
+static inline void v_stream(float *p, vf x) { _mm256_stream_ps(p, (__m256)x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline vf v_load_n(const float *p, int n) { return (vf)_mm256_maskload_ps(p, v_first_lanes(n)); }
 static inline void v_store_n(float *p, vf x, int n) { _mm256_maskstore_ps(p, v_first_lanes(n), (__m256)x); }
 static inline vf v_fma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }

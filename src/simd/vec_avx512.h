@@ -14,6 +14,9 @@ typedef __mmask16 vm;
 
 static inline vf v_load(const float *p) { return (vf)_mm512_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, (__m512)x); }
+static inline void v_stream(float *p, vf x) { _mm512_stream_ps(p, (__m512)x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
+static inline void v_soon(const float *p) { __builtin_prefetch(p); }
 static inline __mmask16 v_first_lanes(int n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf v_load_n(const float *p, int n) { return (vf)_mm512_maskz_loadu_ps(v_first_lanes(n), p); }
 static inline void v_store_n(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, v_first_lanes(n), (__m512)x); }

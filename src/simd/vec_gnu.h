@@ -16,6 +16,9 @@
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
  *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
  *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
+ *   v_stream(p, x)             a store past the caches where there is one; p at a whole vector. Before another thread may
+ *                              read what was stored: v_stream_end()
+ *   v_soon(p)                  what is at p will be read soon
  */
 #ifndef FASTNN_VEC_GNU_H
 #define FASTNN_VEC_GNU_H
@@ -34,6 +37,11 @@ static inline vf v_load(const float *p) {
     return x;
 }
 static inline void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+#ifndef V_HAVE_STREAM
+static inline void v_stream(float *p, vf x) { v_store(p, x); }
+static inline void v_stream_end(void) {}
+#endif
+static inline void v_soon(const float *p) { __builtin_prefetch(p); }
 #if !defined(V_HAVE_PARTIAL) && VL == 4
 static inline vf v_load_n(const float *p, int n) {
     return (vf){n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f};

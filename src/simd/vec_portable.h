@@ -3,6 +3,10 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #define V_HAVE_MULWIDE
+#define V_HAVE_STREAM
+typedef float vf __attribute__((vector_size(16)));
+static inline void v_stream(float *p, vf x) { _mm_stream_ps(p, (__m128)x); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 #endif
 
 #include "vec_gnu.h"
