@@ -15,6 +15,8 @@
 #include "gemm.h"
 #include "pack.h"
 #include "conv.h"
+#include "conv_weights.h"
+#include "conv_weights_pack.h"
 #include "depthwise.h"
 
 #include "pool.h"
@@ -29,6 +31,9 @@ const fnn_kernels FNN_TABLE = {
     .gemm_mr = GEMM_MR,
     .gemm_nr = GEMM_NR,
     .gemm_kc = GEMM_KC,
+    .weights_mr = WEIGHTS_MR,
+    .weights_nr = WEIGHTS_NR,
+    .weights_ld = WEIGHTS_LD,
 #define FNN_KERNEL(ret, name, args) .name = name,
 #include "kernels.inc"
 #undef FNN_KERNEL

@@ -70,6 +70,25 @@ typedef struct fnn_depthwise_line {
     int64_t stride_w, pad_left, dilation_w;
 } fnn_depthwise_line;
 
+/* An output pixel and an input pixel that meet in a tap: offsets into packed operands, in floats. */
+typedef struct fnn_weights_pair {
+    int32_t a, b;
+} fnn_weights_pair;
+
+/* A panel of columns of the weights' gradient by all rows and taps, over one block of pixels; kernels/conv_weights.h. */
+typedef struct fnn_weights_block {
+    int64_t rows, row_panels, a_panel; /* a_panel: floats from one packed panel of rows to the next; 0: rows adjoin */
+    int64_t columns;                   /* of this panel */
+    const float *a, *b;
+    int64_t taps;
+    const fnn_weights_pair *pairs; /* those of tap t end at tap_end[t] */
+    const int64_t *tap_end;
+    float *c; /* panel of rows after panel of rows: [tap][row][column] */
+    int add, taps_outside;
+    const float *ahead[2]; /* what will be packed next, to be brought nearer meanwhile */
+    int64_t ahead_lines[2];
+} fnn_weights_block;
+
 /* Passes over more than the caches hold: how many floats ahead of the one in use the next are asked for. */
 #define STREAM_SOON 256
 

@@ -5,7 +5,7 @@ static const conv2d_algorithm *const forward[] = {&fnn_conv2d_depthwise, &fnn_co
 static const conv2d_algorithm *const bwd_data[] = {&fnn_conv2d_depthwise_bwd_data, &fnn_conv2d_scatter_bwd_data,
                                                    &fnn_conv2d_gemm_bwd_data, NULL};
 static const conv2d_algorithm *const bwd_weights[] = {&fnn_conv2d_depthwise_bwd_weights, &fnn_conv2d_gemm_bwd_weights,
-                                                      NULL};
+                                                      &fnn_conv2d_taps_bwd_weights, NULL};
 
 /* Whether precision and override let a row run. */
 static int is_allowed(const conv2d_problem *p, const conv2d_algorithm *row) {

@@ -35,6 +35,7 @@ extern const conv2d_algorithm fnn_conv2d_gemm, fnn_conv2d_gemm_bwd_data, fnn_con
 
 extern const conv2d_algorithm fnn_conv2d_depthwise, fnn_conv2d_depthwise_bwd_data, fnn_conv2d_depthwise_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
+extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights;
 
 /* Shares of the multiply-add rate that the general algorithm's tile loop reaches, and cycles a gathered value. */
 #define CONV2D_GEMM_EFFICIENCY 0.9

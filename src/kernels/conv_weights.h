@@ -1,0 +1,130 @@
+/* Gradient of a convolution's weights, one register tile a tap:
+ *
+ *   c[tap][row][column] (+)= sum over the tap's pairs of a[pair.a + row] * b[pair.b + column]
+ *
+ * A pair is an output pixel and the input pixel that the tap shows it; pairs outside the image are left out, not
+ * multiplied by zero. One operand gives the rows (broadcast), the other the columns (vectors); both are packed once
+ * for all taps, which differ in their lists of pairs only. */
+#ifndef FASTNN_KERNELS_CONV_WEIGHTS_H
+#define FASTNN_KERNELS_CONV_WEIGHTS_H
+
+#if VL == 16
+#define WEIGHTS_MR 14
+#define WEIGHTS_NV 2
+#elif VL == 8
+#define WEIGHTS_MR 6
+#define WEIGHTS_NV 2
+#elif defined(__aarch64__)
+#define WEIGHTS_MR 8
+#define WEIGHTS_NV 3
+#else
+#define WEIGHTS_MR 4
+#define WEIGHTS_NV 2
+#endif
+#define WEIGHTS_NR (WEIGHTS_NV * VL)
+#define WEIGHTS_LD ((WEIGHTS_MR + VL - 1) / VL * VL) /* floats a pixel of a packed panel of rows */
+
+static inline __attribute__((always_inline)) void weights_step(const int M, const int V, const float *a,
+                                                               const float *b, vf acc[WEIGHTS_MR][WEIGHTS_NV]) {
+    vf bv[WEIGHTS_NV];
+    GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
+    GEMM_UNROLL for (int i = 0; i < M; i++) {
+        const vf av = v_set1(a[i]);
+        GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
+    }
+}
+
+/* M rows by V vectors, both constants of the caller. ahead: lines of memory, so many floats apart, that the second
+ * level is asked for meanwhile, one a pair. */
+static inline __attribute__((always_inline)) void weights_tile(const int M, const int V, const fnn_weights_pair *p,
+                                                               int64_t k, const float *a, const float *b, float *c,
+                                                               int add, const float *ahead, int64_t apart) {
+    vf acc[WEIGHTS_MR][WEIGHTS_NV];
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+    if (add)
+        for (int i = 0; i < M; i++)
+            GEMM_UNROLL for (int j = 0; j < V; j++) __builtin_prefetch(c + i * WEIGHTS_NR + j * VL, 1, 3);
+#pragma GCC unroll 1
+    for (; k >= 2; k -= 2, p += 2, ahead += 2 * apart) {
+        __builtin_prefetch(ahead, 0, 2);
+        weights_step(M, V, a + p[0].a, b + p[0].b, acc);
+        __builtin_prefetch(ahead + apart, 0, 2);
+        weights_step(M, V, a + p[1].a, b + p[1].b, acc);
+    }
+    if (k) weights_step(M, V, a + p->a, b + p->b, acc);
+    if (add)
+        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
+            acc[i][j] += v_load(c + i * WEIGHTS_NR + j * VL);
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
+        v_store(c + i * WEIGHTS_NR + j * VL, acc[i][j]);
+}
+
+typedef void weights_tile_fn(const fnn_weights_pair *p, int64_t k, const float *a, const float *b, float *c, int add,
+                             const float *ahead, int64_t apart);
+
+#define WEIGHTS_TILE(M, V)                                                                                           \
+    static void weights_tile_##M##x##V(const fnn_weights_pair *p, int64_t k, const float *a, const float *b,         \
+                                       float *c, int add, const float *ahead, int64_t apart) {                       \
+        weights_tile(M, V, p, k, a, b, c, add, ahead, apart);                                                        \
+    }
+#define WEIGHTS_TILE_NAME(M, V) weights_tile_##M##x##V,
+
+#if WEIGHTS_MR >= 14
+#define WEIGHTS_EACH_M(X, V)                                                                                         \
+    X(1, V) X(2, V) X(3, V) X(4, V) X(5, V) X(6, V) X(7, V) X(8, V) X(9, V) X(10, V) X(11, V) X(12, V) X(13, V)      \
+        X(14, V)
+#elif WEIGHTS_MR >= 8
+#define WEIGHTS_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V) X(5, V) X(6, V) X(7, V) X(8, V)
+#elif WEIGHTS_MR >= 6
+#define WEIGHTS_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V) X(5, V) X(6, V)
+#else
+#define WEIGHTS_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V)
+#endif
+
+WEIGHTS_EACH_M(WEIGHTS_TILE, 1)
+WEIGHTS_EACH_M(WEIGHTS_TILE, 2)
+#if WEIGHTS_NV >= 3
+WEIGHTS_EACH_M(WEIGHTS_TILE, 3)
+#endif
+
+static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR] = {
+    {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 1)},
+    {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 2)},
+#if WEIGHTS_NV >= 3
+    {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 3)},
+#endif
+};
+
+/* What to ask for during a tile of k pairs: the next k lines of the first range that has any left. */
+static const float *weights_ahead(fnn_weights_block *g, int64_t k, int64_t *apart) {
+    *apart = 0;
+    for (int i = 0; i < 2; i++) {
+        if (g->ahead_lines[i] <= 0) continue;
+        const float *from = g->ahead[i];
+        *apart = GEMM_LINE;
+        g->ahead[i] += k * GEMM_LINE;
+        g->ahead_lines[i] -= k;
+        return from;
+    }
+    return g->b;
+}
+
+/* All taps and rows by one panel of columns. The panel stays in the first-level cache; with taps outside, only the part
+ * of it that a tap meets must, which suits strides. */
+static void weights_block(fnn_weights_block *g) {
+    const int64_t outer = g->taps_outside ? g->taps : g->row_panels;
+    const int64_t inner = g->taps_outside ? g->row_panels : g->taps;
+    const int64_t v = (g->columns + VL - 1) / VL;
+    for (int64_t u = 0; u < outer; u++)
+        for (int64_t w = 0; w < inner; w++) {
+            const int64_t t = g->taps_outside ? u : w, i = g->taps_outside ? w : u;
+            const int64_t first = g->rows * i / g->row_panels, m = g->rows * (i + 1) / g->row_panels - first;
+            const int64_t k = g->tap_end[t] - (t > 0 ? g->tap_end[t - 1] : 0);
+            int64_t apart;
+            const float *ahead = weights_ahead(g, k, &apart);
+            weights_tiles[v - 1][m - 1](g->pairs + g->tap_end[t] - k, k, g->a + (g->a_panel ? i * g->a_panel : first),
+                                        g->b, g->c + (first * g->taps + t * m) * WEIGHTS_NR, g->add, ahead, apart);
+        }
+}
+
+#endif
