@@ -71,8 +71,8 @@ typedef void weights_tile_fn(const fnn_weights_pair *p, int64_t k, const float *
 
 #if WEIGHTS_MR >= 14
 #define WEIGHTS_EACH_M(X, V)                                                                                         \
-    X(1, V) X(2, V) X(3, V) X(4, V) X(5, V) X(6, V) X(7, V) X(8, V) X(9, V) X(10, V) X(11, V) X(12, V) X(13, V)      \
-        X(14, V)
+    X(1, V)                                                                                                          \
+    X(2, V) X(3, V) X(4, V) X(5, V) X(6, V) X(7, V) X(8, V) X(9, V) X(10, V) X(11, V) X(12, V) X(13, V) X(14, V)
 #elif WEIGHTS_MR >= 8
 #define WEIGHTS_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V) X(5, V) X(6, V) X(7, V) X(8, V)
 #elif WEIGHTS_MR >= 6

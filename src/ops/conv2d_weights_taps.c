@@ -6,13 +6,15 @@
 #include "conv2d_algorithms.h"
 #include "conv2d_weights_taps.h"
 
-#define BLOCK_PIXELS 224                    /* so many of both operands fit the first-level cache */
-#define PARTIAL_BYTES ((int64_t)640 << 10)  /* of dw that a thread keeps near while it walks the pixels */
-#define KEEP_BYTES ((int64_t)2 << 20)       /* most that kept rows may take */
-#define SHARED_BYTES ((int64_t)64 << 20)    /* most that partial results may take */
+#define BLOCK_PIXELS 224                   /* so many of both operands fit the first-level cache */
+#define PARTIAL_BYTES ((int64_t)640 << 10) /* of dw that a thread keeps near while it walks the pixels */
+#define KEEP_BYTES ((int64_t)2 << 20)      /* most that kept rows may take */
+#define SHARED_BYTES ((int64_t)64 << 20)   /* most that partial results may take */
 #define ENOUGH_UNITS 16
 #define CHUNK_PIXELS 1024 /* least length of a chunk's sums */
 #define SPAN_MOST 8       /* channels of a pixel, up to which spans are considered */
+#define EFFICIENCY 0.95   /* of the tile loop */
+#define PACK 0.15         /* cycles a packed value */
 #define OFFSET_MOST ((int64_t)1 << 30)
 
 /* ---- plan ----------------------------------------------------------------------------------------------- */
@@ -35,7 +37,8 @@ static double best_form(const fnn_kernels *k, const conv2d_problem *g, weights_f
     const double by_dy = form_cycles(k, ocg, icg, taps), by_x = form_cycles(k, icg, ocg, taps);
     double best = by_dy;
     *form = WEIGHTS_ROWS_DY;
-    if (by_x * 1.05 < best) best = by_x, *form = WEIGHTS_ROWS_X;
+    /* With one tap nothing is lost in the turn to OIHW, and the shorter side makes the better rows. */
+    if ((taps == 1 && icg < ocg) || by_x * 1.05 < best) best = by_x, *form = WEIGHTS_ROWS_X;
     if (g->groups == 1 && g->dilation[1] == 1 && icg <= SPAN_MOST) {
         const double by_spans = form_cycles(k, g->kw * icg, ocg, g->kh);
         if (by_spans < best) best = by_spans, *form = WEIGHTS_ROWS_SPANS;
@@ -116,7 +119,8 @@ static int applies(const fnn_kernels *k, const conv2d_problem *g) {
 
 static double cost(const fnn_kernels *k, const conv2d_problem *g) {
     weights_form form;
-    return best_form(k, g, &form) * (double)(g->n * g->oh * g->ow) * (double)g->groups;
+    const double tile = best_form(k, g, &form) * (double)g->groups / EFFICIENCY;
+    return (double)(g->n * g->oh * g->ow) * (tile + PACK * (double)(g->ic + g->oc));
 }
 
 static fnn_status init(fnn_op *op) {
@@ -242,7 +246,8 @@ static void pack_x(const weights_run *r, const weights_pixels *s, float *dst, in
 static void pack_spans(const weights_run *r, const weights_pixels *s, float *dst) {
     const weights_taps_plan *p = r->p;
     const conv2d_problem *g = r->g;
-    const int64_t lines = g->kh == 1 ? s->lines : s->ih1 - s->ih0, left = gemm_min(g->padding[2] * g->ic, p->span_line);
+    const int64_t lines = g->kh == 1 ? s->lines : s->ih1 - s->ih0,
+                  left = gemm_min(g->padding[2] * g->ic, p->span_line);
     const int64_t inside = gemm_min(g->iw * g->ic, p->span_line - left), right = p->span_line - left - inside;
     for (int64_t image = 0; image < s->images; image++)
         for (int64_t l = 0; l < lines; l++) {

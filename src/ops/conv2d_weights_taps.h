@@ -11,13 +11,13 @@ typedef enum { WEIGHTS_ROWS_DY, WEIGHTS_ROWS_X, WEIGHTS_ROWS_SPANS } weights_for
 typedef struct weights_taps_plan {
     weights_form form;
     int64_t rows, columns, row_panels, column_panels, taps; /* of a group */
-    int64_t lines, images;          /* of dy in a block of pixels: some lines of one image, or several images */
+    int64_t lines, images; /* of dy in a block of pixels: some lines of one image, or several images */
     int64_t blocks_per_image, blocks, chunk_blocks, chunks;
-    int64_t slot_h, slot_w; /* packed lines an image of a block, pixels a line, of x */
-    int64_t span_line;      /* floats of a packed line of spans */
-    int64_t together;       /* column panels whose partial sums stay near */
+    int64_t slot_h, slot_w;            /* packed lines an image of a block, pixels a line, of x */
+    int64_t span_line;                 /* floats of a packed line of spans */
+    int64_t together;                  /* column panels whose partial sums stay near */
     int64_t row_floats, column_floats; /* a block's rows; one panel of its columns */
-    int keep_rows;          /* packed rows of a whole chunk are kept for the panels of columns that follow */
+    int keep_rows; /* packed rows of a whole chunk are kept for the panels of columns that follow */
     int dy_in_place, taps_outside;
     size_t pairs_bytes, rows_bytes, columns_bytes; /* of a thread's scratch */
 } weights_taps_plan;
