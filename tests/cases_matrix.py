@@ -38,11 +38,13 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     yield "batch0", (0,), 6, 5, "empty"
     for size in row_tails():
         yield f"rows{size}", (size,), 9, 11, "tails"
+        yield f"packed_rows{size}", (size,), 9, 130, "tails"
     for size in column_tails():
         yield f"out{size}", (5,), 9, size, "tails"
     for size in lane_tails():
         yield f"in{size}", (3,), size, 6, "tails"
     yield "past_depth", (33,), 1034, 70, "blocks"
+    yield "aliased_rows", (17,), 1024, 70, "blocks"
     yield "past_rows", (345,), 20, 35, "blocks"
     yield "past_columns", (18,), 40, 1050, "blocks"
     yield "long_batch", (4130,), 9, 18, "blocks"

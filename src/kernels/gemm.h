@@ -1,10 +1,13 @@
-/* The register tile and the loops around it, on packed panels:
+/* The register tile and the loops around it:
  *
  *   C[m x n] (+)= sum over k of A[k][row] * B[k][column], then bias, residual, activation, statistics.
  *
- * A panels hold GEMM_MR rows: panel[k][GEMM_MR]. B panels hold up to GEMM_NV vectors: panel[k][width], where width
- * is the panel's columns rounded up to whole vectors; columns past n hold anything, and never reach C. Each element
- * of C is one chain of multiply-adds in the order of k, whatever tile it falls in. */
+ * A is packed or read in place. Packed, panels hold GEMM_MR rows: panel[k][GEMM_MR]; in place (a_row is not 0), row i
+ * of A is k contiguous floats at a + i * a_row. Where few panels of B meet each row, packing would cost more than it
+ * saves; where a_row is a multiple of 4 KB all rows of a tile share one set of the first-level cache, and packing
+ * pays soon. B panels hold up to GEMM_NV vectors: panel[k][width], where width is the panel's columns rounded up to
+ * whole vectors; columns past n hold anything, and never reach C. Each element of C is one chain of multiply-adds in
+ * the order of k, whatever tile it falls in. */
 #ifndef FASTNN_KERNELS_GEMM_H
 #define FASTNN_KERNELS_GEMM_H
 
@@ -33,18 +36,43 @@ static inline __attribute__((always_inline)) vf act_apply(vf x, int activation, 
         }                                                                                                            \
     } while (0)
 
+/* Keeps GCC from giving each row a pointer of its own, which would not fit the registers. */
+#define GEMM_HIDE(a) __asm__ volatile("" : "+r"(a.lo), "+r"(a.hi), "+r"(a.one), "+r"(a.three), "+r"(a.five))
+
 static inline __attribute__((always_inline)) vf gemm_read(const float *p, int lanes) {
     if (lanes == VL) return v_load(p);
     return v_load_n(p, lanes);
 }
 
-/* One k of a tile. */
-static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const float *a, const float *b,
+/* The rows of A that a tile reads. In place, two pointers and three distances (in bytes) reach GEMM_MR rows with no
+ * more than an index register each: a register a row would be more than there are. */
+typedef struct gemm_lines {
+    const char *lo, *hi; /* packed: lo alone, at k's GEMM_MR values; in place: rows 0 and 7 */
+    int64_t one, three, five;
+} gemm_lines;
+
+static inline __attribute__((always_inline)) float gemm_a(const gemm_lines *a, const int packed, const int i, int p) {
+    if (packed) return ((const float *)a->lo)[p * GEMM_MR + i];
+    const char *row = i < 7 ? a->lo : a->hi;
+    const int r = i % 7;
+    row += r == 1   ? a->one
+           : r == 2 ? 2 * a->one
+           : r == 3 ? a->three
+           : r == 4 ? 4 * a->one
+           : r == 5 ? a->five
+           : r == 6 ? 2 * a->three
+                    : 0;
+    return ((const float *)row)[p];
+}
+
+/* One k of a tile: the p-th from where a stands. */
+static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const int packed,
+                                                            const gemm_lines *a, int p, const float *b,
                                                             vf acc[GEMM_MR][GEMM_NV]) {
     vf bv[GEMM_NV];
     GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
     GEMM_UNROLL for (int i = 0; i < M; i++) {
-        const vf av = v_set1(a[i]);
+        const vf av = v_set1(gemm_a(a, packed, i, p));
         GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
     }
 }
@@ -52,19 +80,23 @@ static inline __attribute__((always_inline)) void gemm_step(const int M, const i
 /* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
  * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators
  * spill; a loop within the loop costs 4 %. */
-static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const fnn_gemm_block *g,
-                                                            const float *a, const float *b, const int64_t *rows,
-                                                            int64_t column, const float *ahead) {
+static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const int packed,
+                                                            const fnn_gemm_block *g, const float *first,
+                                                            const float *b, const int64_t *rows, int64_t column,
+                                                            const float *ahead) {
     vf acc[GEMM_MR][GEMM_NV];
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+    const int64_t row = g->a_row * (int64_t)sizeof(float), step = 2 * (packed ? GEMM_MR : 1) * sizeof(float);
+    gemm_lines a = {(const char *)first, (const char *)first + 7 * row, row, 3 * row, 5 * row};
     int64_t p = 0;
 #pragma GCC unroll 1
-    for (; p + 2 <= g->k; p += 2, a += 2 * GEMM_MR, b += 2 * V * VL, ahead += GEMM_LINE) {
+    for (; p + 2 <= g->k; p += 2, a.lo += step, a.hi += step, b += 2 * V * VL, ahead += GEMM_LINE) {
+        if (!packed) GEMM_HIDE(a);
         __builtin_prefetch(ahead, 0, 2);
-        gemm_step(M, V, a, b, acc);
-        gemm_step(M, V, a + GEMM_MR, b + V * VL, acc);
+        gemm_step(M, V, packed, &a, 0, b, acc);
+        gemm_step(M, V, packed, &a, 1, b + V * VL, acc);
     }
-    if (p < g->k) gemm_step(M, V, a, b, acc);
+    if (p < g->k) gemm_step(M, V, packed, &a, 0, b, acc);
     float *const c = g->c + column;
     const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
     if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
@@ -92,9 +124,14 @@ typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *
 #define GEMM_TILE(M, V)                                                                                              \
     static void gemm_tile_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,    \
                                     int64_t column, const float *ahead) {                                            \
-        gemm_tile(M, V, g, a, b, rows, column, ahead);                                                               \
+        gemm_tile(M, V, 1, g, a, b, rows, column, ahead);                                                            \
+    }                                                                                                                \
+    static void gemm_in_place_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b,                     \
+                                        const int64_t *rows, int64_t column, const float *ahead) {                   \
+        gemm_tile(M, V, 0, g, a, b, rows, column, ahead);                                                            \
     }
 #define GEMM_TILE_NAME(M, V) gemm_tile_##M##x##V,
+#define GEMM_IN_PLACE_NAME(M, V) gemm_in_place_##M##x##V,
 
 #if GEMM_MR >= 6
 #define GEMM_TO_6(X, V) X(5, V) X(6, V)
@@ -125,12 +162,22 @@ GEMM_EACH_M(GEMM_TILE, 2)
 GEMM_EACH_M(GEMM_TILE, 3)
 #endif
 
-static gemm_tile_fn *const gemm_tiles[GEMM_NV][GEMM_MR] = {
-    {GEMM_EACH_M(GEMM_TILE_NAME, 1)},
-    {GEMM_EACH_M(GEMM_TILE_NAME, 2)},
+/* By whether A is packed, vectors, rows. */
+static gemm_tile_fn *const gemm_tiles[2][GEMM_NV][GEMM_MR] = {
+    {
+        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 1)},
+        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 2)},
 #if GEMM_NV >= 3
-    {GEMM_EACH_M(GEMM_TILE_NAME, 3)},
+        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 3)},
 #endif
+    },
+    {
+        {GEMM_EACH_M(GEMM_TILE_NAME, 1)},
+        {GEMM_EACH_M(GEMM_TILE_NAME, 2)},
+#if GEMM_NV >= 3
+        {GEMM_EACH_M(GEMM_TILE_NAME, 3)},
+#endif
+    },
 };
 
 /* Mean and sum of squared deviations of each of a panel's columns over the block's rows, which were just stored. */
@@ -172,7 +219,7 @@ static void gemm_block(const fnn_gemm_block *g) {
             const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
             const float *ahead = asked < more ? b + g->b_panel + asked : b;
             if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
-            gemm_tiles[v - 1][m - 1](g, g->a + i * g->k, b, g->rows + i, j, ahead);
+            gemm_tiles[!g->a_row][v - 1][m - 1](g, g->a + i * (g->a_row ? g->a_row : g->k), b, g->rows + i, j, ahead);
             done += m;
         }
         if (g->last && g->mean) gemm_statistics(g, j, n);

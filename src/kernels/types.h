@@ -14,10 +14,11 @@ typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_
 #define GEMM_NC 512 /* columns of a privately packed block of B: with KC, a share of the L2 */
 #define GEMM_KC_MAX 512
 
-/* One block of C = A B on packed panels; the last block along k also applies the epilogue. */
+/* One block of C = A B on packed panels of B; the last block along k also applies the epilogue. */
 typedef struct fnn_gemm_block {
     int64_t m, n, k;
     const float *a;
+    int64_t a_row;  /* 0: a is packed; else floats from one row of a to the next, k contiguous */
     const float *b; /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
     int64_t b_panel;
     int64_t b_first; /* of which this block uses b_first .. b_first + k */

@@ -7,6 +7,8 @@
 #define FEW_UNITS 4                        /* units a thread, below which they share columns at run time */
 #define ENOUGH_UNITS 64                    /* pieces of C below which a long k is cut as well ... */
 #define CHUNK_K 1024                       /* ... into pieces at least this long */
+#define IN_PLACE_PANELS 4                  /* panels of B from which on packing rows of A pays */
+#define ALIASING_FLOATS 1024               /* rows this far apart share a set of the first-level cache */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
@@ -119,6 +121,26 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
     return g;
 }
 
+/* Whether rows of A are read where they are: packing them costs the more, the fewer columns there are. Rows that share
+ * a set of the cache push each other out between two panels. */
+static int in_place(const gemm_call *call, int64_t columns) {
+    const gemm_source *a = &call->a;
+    const int64_t nr = call->kernels->gemm_nr;
+    if (a->pack != fnn_gemm_pack_strided_a || a->k_stride != 1 || columns >= IN_PLACE_PANELS * nr) return 0;
+    return columns <= nr || a->stride % ALIASING_FLOATS != 0;
+}
+
+/* Points the block at rows [i, i + g->m) of A over g->k values from k0, or packs them into a. */
+static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t k0, float *a) {
+    const gemm_source *s = &call->a;
+    if (in_place(call, g->n)) {
+        g->a = s->data + batch * s->batch_stride + i * s->stride + k0, g->a_row = s->stride;
+        return;
+    }
+    s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
+    g->a = a, g->a_row = 0;
+}
+
 /* Tells the kernel which part of A follows: m rows from i, k values from k0. */
 static void look_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t m, int64_t k0,
                        int64_t k) {
@@ -149,7 +171,7 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
     int64_t *rows = thread_scratch;
     float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
     fnn_gemm_block g = block_of(call, batch, j0, rows);
-    g.a = a, g.n = n, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
+    g.n = n, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
     const int64_t mc = block_rows(call, i1 - i0);
     for (int64_t i = i0; i < i1; i += mc) {
         g.m = gemm_min(mc, i1 - i);
@@ -166,7 +188,7 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
                 look_ahead(call, &g, batch, i, g.m, k0 + p->kc, gemm_min(p->kc, p->k - k0 - p->kc));
             else
                 look_ahead(call, &g, batch, i + mc, gemm_min(mc, i1 - i - mc), 0, gemm_min(p->kc, p->k));
-            call->a.pack(&call->a, call->kernels, batch, i, g.m, k0, g.k, a);
+            place_a(call, &g, batch, i, k0, a);
             call->kernels->gemm_block(&g);
         }
     }
@@ -208,7 +230,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
     for (int64_t j = r->j0; j < r->j1; j += GEMM_NC) {
         fnn_gemm_block g = block_of(call, r->batch, j, rows);
         if (p->chunks > 1) g.c = call->partials + (r->chunk * p->batch + r->batch) * p->m * p->n + j;
-        g.a = a, g.b = b, g.n = gemm_min(GEMM_NC, r->j1 - j);
+        g.b = b, g.n = gemm_min(GEMM_NC, r->j1 - j);
         for (int64_t k0 = first; k0 == first || k0 < end; k0 += p->kc) {
             g.k = gemm_min(p->kc, end - k0), g.b_panel = call->kernels->gemm_nr * g.k;
             g.add_c = (call->accumulate && p->chunks == 1) || k0 > first;
@@ -218,7 +240,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
                 g.m = gemm_min(mc, r->i1 - i);
                 look_ahead(call, &g, r->batch, i + mc, gemm_min(mc, r->i1 - i - mc), k0, g.k);
                 fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
-                call->a.pack(&call->a, call->kernels, r->batch, i, g.m, k0, g.k, a);
+                place_a(call, &g, r->batch, i, k0, a);
                 call->kernels->gemm_block(&g);
             }
         }
