@@ -55,6 +55,7 @@ class Layer:
             "padding": (self.padding,) * 4,
             "dilation": (self.dilation,) * 2,
             "groups": self.groups,
+            "algorithm": "auto",
         }
 
 

@@ -81,3 +81,17 @@ def test_algorithm_of_a_layer() -> None:
     with pytest.raises(TypeError, match="expected algorithm to be a str, got 3"):
         fn.nn.Conv2d(3, 4, 3, algorithm=3)  # type: ignore[arg-type]
     assert FAMILIES[0] == "auto"
+
+
+def test_explain() -> None:
+    model = fn.nn.Sequential(fn.nn.Conv2d(3, 20, 3, padding=1), fn.nn.ReLU(), fn.nn.Conv2d(20, 24, 3))
+    told = fn.explain(model, (2, 3, 10, 10), measure=True)
+    assert [c.operation for c in told.choices].count("conv2d") == 2
+    assert {c.operation for c in told.choices} == set(PASSES)
+    for choice in told.choices:
+        assert sum(c.chosen for c in choice.candidates) == 1
+        assert all(c.seconds is not None and c.seconds > 0 for c in choice.candidates)
+        chosen = next(c for c in choice.candidates if c.chosen)
+        assert chosen.cycles == min(c.cycles for c in choice.candidates if c.allowed)
+    assert "2x3x10x10 > 20, 3x3, padding 1" in str(told)
+    assert all(c.seconds is None for choice in fn.explain(model, (1, 3, 5, 5)).choices for c in choice.candidates)

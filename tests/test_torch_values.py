@@ -199,7 +199,7 @@ EXEMPT = {
     "one_hot": "gives integers at once, not a node; test_functional.py checks it",
 }
 # Accepted for PyTorch's sake; no value depends on them, or only one is allowed.
-NO_VALUES = {"inplace", "return_indices", "padding_mode", "mode", "args", "kwargs"}
+NO_VALUES = {"inplace", "return_indices", "padding_mode", "mode", "args", "kwargs", "algorithm"}
 OLD_WORDS = {"size_average", "reduce"}  # read by one helper for all losses; MSELoss and two others have cases
 
 MODULE_CLASSES = {

@@ -7,6 +7,7 @@ from arrays.
 from . import primitives
 from .capture import capture
 from .execute import backward_module, eager, execute_module, run_primitive
+from .explain import explain
 from .node import Node, apply, as_index, as_node
 from .optimize import optimizer_program
 from .primitives.control import apply_function
@@ -29,6 +30,7 @@ __all__ = [
     "default_layout",
     "eager",
     "execute_module",
+    "explain",
     "grad_enabled",
     "module_plan",
     "module_summary",
