@@ -219,7 +219,22 @@ def grouped_convs() -> Iterator[Conv]:
             f"{name}_dilation2_pad0123", (1, channels, 9, 7), channels, (3, 3), (1, 2), (0, 1, 2, 3), (2, 2),
             groups=channels, group="depthwise",
         )  # fmt: skip
+    yield from depthwise_tiles()
     yield Conv("depthwise_batch0", (0, 8, 6, 6), 8, (3, 3), padding=same(1), groups=8, group="empty")
+
+
+def depthwise_tiles() -> Iterator[Conv]:
+    """Lines and columns around a register tile's, with every padding and phase that its border knows."""
+    for k, stride in ((3, 1), (3, 2), (5, 1), (5, 2)):
+        mark = f"depthwise_{k}x{k}_stride{stride}"
+        for ih, iw in ((1, 1), (2, 3), (4, 7), (7, 7), (6, 8), (9, 14), (13, 16), (5, 29)):
+            yield Conv(
+                f"{mark}_{ih}x{iw}", (2, 20, ih, iw), 20, (k, k), (stride, stride), same(k // 2), groups=20,
+                group="depthwise",
+            )  # fmt: skip
+        for padding in (same(0), (0, 1, 1, 0), (1, 0, 2, 3), same(k - 1), same(k + 2)):
+            name = f"{mark}_pad{''.join(map(str, padding))}"
+            yield Conv(name, (1, 19, 10, 11), 19, (k, k), (stride, stride), padding, groups=19, group="depthwise")
 
 
 def block_convs() -> Iterator[Conv]:

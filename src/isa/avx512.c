@@ -7,5 +7,6 @@
 #define GEMM_MR 14
 #define GEMM_KC 512
 #define GEMM_NV 2
+#define DW_COLUMNS 7
 
 #include "../kernels/all.h"

@@ -11,5 +11,6 @@
 #define GEMM_MR 4
 #define GEMM_KC 256
 #define GEMM_NV 2
+#define DW_COLUMNS 4
 
 #include "../kernels/all.h"

@@ -10,5 +10,6 @@
 #define GEMM_MR 8
 #define GEMM_KC 256
 #define GEMM_NV 3
+#define DW_COLUMNS 7
 
 #include "../kernels/all.h"

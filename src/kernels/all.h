@@ -1,5 +1,6 @@
 /* Every kernel body, for one level: included once by each isa/<level>.c after its simd header, which fills in
- *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile), GEMM_KC (longest k).
+ *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile), GEMM_KC (longest k),
+ *   DW_COLUMNS  columns of the depthwise tile.
  * Everything here is static: copies compiled with other flags can never be merged by the linker. */
 #include "table.h"
 #include "peak.h"
@@ -18,6 +19,8 @@
 #include "conv_weights.h"
 #include "conv_weights_pack.h"
 #include "depthwise.h"
+#include "depthwise_tile.h"
+#include "depthwise_sums.h"
 
 #include "pool.h"
 #include "norm.h"

@@ -64,6 +64,21 @@ typedef struct fnn_depthwise {
     float slope;
 } fnn_depthwise;
 
+#define FNN_DEPTHWISE_SPREAD 0 /* for a stride: the gradient for the input of stride 2 */
+
+/* Lines [row0, row1) of one image of a depthwise convolution with a square kernel of 3 or 5; kernels/depthwise_tile.h,
+ * kernels/depthwise_sums.h. top and left: padding of the destination's view of the source. */
+typedef struct fnn_depthwise_band {
+    int64_t kernel, stride, channels;
+    int64_t src_h, src_w, dst_h, dst_w, top, left;
+    int64_t row0, row1;
+    const float *src, *weights, *bias;
+    const float *residual; /* addressed as dst; dy where the weights' gradient is summed */
+    float *dst, *sums;     /* [tap][channel] */
+    int activation;
+    float slope;
+} fnn_depthwise_band;
+
 /* One line of output pixels for the gradient of depthwise weights. */
 typedef struct fnn_depthwise_line {
     int64_t channels, multiplier; /* output channels; per input channel */

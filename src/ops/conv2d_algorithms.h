@@ -34,6 +34,8 @@ enum { X, W, BIAS, RESIDUAL, IN_SCALE, IN_SHIFT, Y, STATISTICS };
 extern const conv2d_algorithm fnn_conv2d_gemm, fnn_conv2d_gemm_bwd_data, fnn_conv2d_gemm_bwd_weights;
 
 extern const conv2d_algorithm fnn_conv2d_depthwise, fnn_conv2d_depthwise_bwd_data, fnn_conv2d_depthwise_bwd_weights;
+extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_tiles_bwd_data,
+    fnn_conv2d_depthwise_tiles_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights;
 

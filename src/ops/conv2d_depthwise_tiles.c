@@ -1,0 +1,168 @@
+/* Depthwise convolution with a 3x3 or 5x5 kernel at stride 1 or 2, in its three passes; other geometries stay with
+ * conv2d_depthwise.c. Threads share pairs of lines of the image that is written; the weights' gradient is summed in
+ * chunks fixed by shape. The gradient for the input is a convolution with the weights turned round at stride 1. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "conv2d_algorithms.h"
+
+#define LINES 2              /* of a unit, as of a register tile */
+#define TILES_EFFICIENCY 0.6 /* of the multiply-add rate */
+#define TILES_PIXEL 4        /* cycles for each vector read or written */
+#define LEAST_CHUNKS 4       /* partial weight gradients */
+#define MOST_CHUNKS 64
+#define CHUNK_SHARE 8 /* at most this part of the bytes of x and dy goes to them */
+
+typedef struct tiles_plan {
+    conv2d_problem g;
+    int64_t chunks, images, parts, lines; /* a chunk is images, or lines of one of the parts of an image */
+} tiles_plan;
+
+static fnn_status plan_new(fnn_op *op) {
+    tiles_plan *plan = op->plan = malloc(sizeof *plan);
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    *plan = (tiles_plan){.g = *(const conv2d_problem *)op->problem};
+    return FNN_OK;
+}
+
+static fnn_status lines_init(fnn_op *op, int64_t lines) {
+    const conv2d_problem *g = op->problem;
+    op->units = g->n * gemm_ceil_div(lines, LINES);
+    op->scratch_shared = (size_t)(g->kh * g->kw * g->oc) * sizeof(float);
+    return plan_new(op);
+}
+
+static fnn_status forward_init(fnn_op *op) { return lines_init(op, ((const conv2d_problem *)op->problem)->oh); }
+static fnn_status bwd_data_init(fnn_op *op) { return lines_init(op, ((const conv2d_problem *)op->problem)->ih); }
+
+/* [tap][channel]; turned: the last tap first. */
+static void pack_weights(const fnn_op *op, const conv2d_problem *g, int turned, const float *w, float *packed,
+                         const fnn_team *team) {
+    const int64_t taps = g->kh * g->kw, first = turned ? taps - 1 : 0, step = turned ? -g->oc : g->oc;
+    int64_t lo, hi;
+    fnn_share(g->oc, team->tid, team->n, &lo, &hi);
+    if (lo < hi) op->k->copy_transpose(taps, hi - lo, w + lo * taps, taps, packed + first * g->oc + lo, step);
+    fnn_team_wait(team);
+}
+
+/* This thread's share of the units, one image's lines at a time. b: what all images have in common. */
+static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, const float *residual, float *dst,
+                      const fnn_team *team) {
+    const int64_t units = gemm_ceil_div(b.dst_h, LINES), image = b.dst_h * b.dst_w * b.channels;
+    int64_t lo, hi;
+    fnn_share(op->units, team->tid, team->n, &lo, &hi);
+    for (int64_t u = lo, end; u < hi; u = end) {
+        const int64_t n = u / units;
+        end = gemm_min(hi, (n + 1) * units);
+        b.row0 = (u - n * units) * LINES, b.row1 = gemm_min(b.dst_h, (end - n * units) * LINES);
+        b.src = src + n * b.src_h * b.src_w * b.channels, b.dst = dst + n * image;
+        b.residual = residual ? residual + n * image : NULL;
+        op->k->depthwise_band(&b);
+    }
+}
+
+static fnn_depthwise_band forward_band(const conv2d_problem *g) {
+    return (fnn_depthwise_band){.kernel = g->kh,
+                                .stride = g->stride[0],
+                                .channels = g->oc,
+                                .src_h = g->ih,
+                                .src_w = g->iw,
+                                .dst_h = g->oh,
+                                .dst_w = g->ow,
+                                .top = g->padding[0],
+                                .left = g->padding[2]};
+}
+
+static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *g = &((const tiles_plan *)op->plan)->g;
+    fnn_depthwise_band b = forward_band(g);
+    b.weights = scratch, b.bias = buf[BIAS], b.activation = (int)g->activation, b.slope = (float)g->slope;
+    pack_weights(op, g, 0, buf[W], scratch, team);
+    run_bands(op, b, buf[X], buf[RESIDUAL], buf[Y], team);
+}
+
+static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *g = &((const tiles_plan *)op->plan)->g;
+    const int turned = g->stride[0] == 1;
+    const fnn_depthwise_band b = {.kernel = g->kh,
+                                  .stride = turned ? 1 : FNN_DEPTHWISE_SPREAD,
+                                  .channels = g->oc,
+                                  .src_h = g->oh,
+                                  .src_w = g->ow,
+                                  .dst_h = g->ih,
+                                  .dst_w = g->iw,
+                                  .top = turned ? g->kh - 1 - g->padding[0] : g->padding[0],
+                                  .left = turned ? g->kw - 1 - g->padding[2] : g->padding[2],
+                                  .weights = scratch};
+    pack_weights(op, g, turned, buf[1], scratch, team);
+    run_bands(op, b, buf[0], NULL, buf[2], team);
+}
+
+/* ---- gradient of the weights ---------------------------------------------------------------------------- */
+
+/* As many chunks as keep their bytes a small part of those of x and dy. */
+static fnn_status bwd_weights_init(fnn_op *op) {
+    const fnn_status status = plan_new(op);
+    if (status != FNN_OK) return status;
+    tiles_plan *plan = op->plan;
+    const conv2d_problem *g = &plan->g;
+    const int64_t taps = g->kh * g->kw, pixels = g->n * (g->oh * g->ow + g->ih * g->iw);
+    const int64_t target = gemm_max(LEAST_CHUNKS, gemm_min(MOST_CHUNKS, pixels / (CHUNK_SHARE * taps)));
+    plan->images = gemm_max(1, g->n / target);
+    const int64_t groups = gemm_ceil_div(g->n, plan->images);
+    const int64_t parts = plan->images > 1 ? 1 : gemm_ceil_div(target, gemm_max(1, groups));
+    plan->lines = gemm_max(1, gemm_ceil_div(gemm_ceil_div(g->oh, LINES), parts)) * LINES;
+    plan->parts = gemm_max(1, gemm_ceil_div(g->oh, plan->lines));
+    plan->chunks = groups * plan->parts;
+    op->units = plan->chunks;
+    op->scratch_shared = (size_t)(gemm_max(1, plan->chunks) * taps * g->oc) * sizeof(float);
+    return FNN_OK;
+}
+
+static void sum_chunk(const fnn_op *op, const float *dy, const float *x, int64_t chunk, float *sums) {
+    const tiles_plan *plan = op->plan;
+    const conv2d_problem *g = &plan->g;
+    const int64_t first = chunk / plan->parts * plan->images, last = gemm_min(g->n, first + plan->images);
+    fnn_depthwise_band b = forward_band(g);
+    b.sums = sums;
+    b.row0 = chunk % plan->parts * plan->lines, b.row1 = gemm_min(g->oh, b.row0 + plan->lines);
+    memset(sums, 0, (size_t)(g->kh * g->kw * g->oc) * sizeof(float));
+    for (int64_t n = first; n < last; n++) {
+        b.src = x + n * g->ih * g->iw * g->oc, b.residual = dy + n * g->oh * g->ow * g->oc;
+        op->k->depthwise_sums(&b);
+    }
+}
+
+static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const tiles_plan *plan = op->plan;
+    const conv2d_problem *g = &plan->g;
+    const int64_t taps = g->kh * g->kw, size = taps * g->oc;
+    float *dw = buf[2], *sums = scratch;
+    int64_t lo, hi;
+    fnn_share(plan->chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t c = lo; c < hi; c++) sum_chunk(op, buf[0], buf[1], c, sums + c * size);
+    if (plan->chunks == 0 && team->tid == 0) memset(sums, 0, (size_t)size * sizeof(float));
+    fnn_team_wait(team);
+    fnn_share(g->oc, team->tid, team->n, &lo, &hi);
+    if (lo < hi)
+        op->k->depthwise_merge(sums + lo, gemm_max(1, plan->chunks), size, g->oc, taps, hi - lo, dw + lo * taps);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------- */
+
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    return fnn_conv2d_depthwise.applies(kernels, p) && p->oc == p->ic && p->kh == p->kw &&
+           (p->kh == 3 || p->kh == 5) && p->stride[0] == p->stride[1] && p->stride[0] <= 2 && p->dilation[0] == 1 &&
+           p->dilation[1] == 1;
+}
+
+static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const double written = (double)(p->n * p->oh * p->ow), all = written + (double)(p->n * p->ih * p->iw);
+    return conv2d_tile_cycles(kernels, written, p->oc, (double)(p->kh * p->kw), TILES_EFFICIENCY) +
+           TILES_PIXEL * all * (double)gemm_ceil_div(p->oc, kernels->vl);
+}
+
+#define TILES_ROW(pass) {"depthwise-tiles", CONV2D_DIRECT, applies, cost, pass##_init, pass##_run}
+const conv2d_algorithm fnn_conv2d_depthwise_tiles = TILES_ROW(forward);
+const conv2d_algorithm fnn_conv2d_depthwise_tiles_bwd_data = TILES_ROW(bwd_data);
+const conv2d_algorithm fnn_conv2d_depthwise_tiles_bwd_weights = TILES_ROW(bwd_weights);
