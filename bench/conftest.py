@@ -10,6 +10,10 @@ import pytest
 import fastnn as fn
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only a few kernels of each suite")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _installed_and_compiled() -> None:
     source = Path(__file__).resolve().parents[1] / "fastnn"

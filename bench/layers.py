@@ -36,6 +36,7 @@ class Layer:
         """A name that says the geometry: 3x3s2 64>128 @56."""
         text = f"{self.kernel}x{self.kernel}"
         text += f"s{self.stride}" * (self.stride > 1) + f"d{self.dilation}" * (self.dilation > 1)
+        text += f"p{self.padding}" * (self.padding != self.kernel // 2 * self.dilation)
         text += f"g{self.groups}" * (self.groups > 1)
         return f"{text} {self.ic}>{self.oc} @{self.size}"
 

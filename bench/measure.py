@@ -5,6 +5,7 @@ Machines are shared and noisy: only ratios of medians taken in turn within one r
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -15,16 +16,24 @@ import fastnn as fn
 from fastnn import _core
 
 PAUSE = 0.05  # seconds
+WARM = 0.005  # seconds
 
-__all__ = ["alternate", "fma_peak", "seconds", "stream_bandwidth"]
+__all__ = ["alternate", "at_threads", "fma_peak", "peak_gflops", "seconds", "stream_bandwidth", "with_torch_threads"]
 
 
 def seconds(work: Callable[[], object], repeat: int = 5, least: float = 0.02) -> list[float]:
-    """Return seconds a call, ``repeat`` times; short calls are looped until ``least`` seconds pass."""
+    """Return seconds a call, ``repeat`` times; short calls are looped until ``least`` seconds pass.
+
+    Before that the work runs for ``WARM`` seconds: caches, clocks and threads are as they will be.
+    """
+    once, end = 1e-7, time.perf_counter() + WARM
     work()
-    start = time.perf_counter()
-    work()
-    once = max(time.perf_counter() - start, 1e-7)
+    while True:
+        start = time.perf_counter()
+        work()
+        once = max(time.perf_counter() - start, 1e-7)
+        if time.perf_counter() > end:
+            break
     loops = max(1, int(least / once))
     times = []
     for _ in range(repeat):
@@ -35,7 +44,7 @@ def seconds(work: Callable[[], object], repeat: int = 5, least: float = 0.02) ->
     return times
 
 
-def alternate(works: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+def alternate(works: dict[str, Callable[[], object]], rounds: int = 7, least: float = 0.02) -> dict[str, float]:
     """Time several things in turn, round after round; return each one's median in seconds.
 
     The pause lets the threads of the one before go to sleep: OpenMP's spin for milliseconds and would share the cores.
@@ -44,7 +53,7 @@ def alternate(works: dict[str, Callable[[], object]], rounds: int = 7) -> dict[s
     for _ in range(rounds):
         for name, work in works.items():
             time.sleep(PAUSE)
-            times[name] += seconds(work, repeat=1)
+            times[name] += seconds(work, 1, least)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -63,6 +72,7 @@ def fma_peak(threads: int, iterations: int = 200_000) -> Callable[[], float]:
     return work
 
 
+@functools.cache
 def peak_gflops(threads: int) -> float:
     """Return the multiply-add peak of ``threads`` threads at the active level, in GFLOP/s."""
     work = fma_peak(threads)
@@ -81,6 +91,18 @@ def at_threads(threads: int, work: Callable[[], object]) -> Callable[[], object]
 
     def run() -> object:
         fn.set_num_threads(threads)
+        return work()
+
+    return run
+
+
+def with_torch_threads(threads: int, work: Callable[[], object]) -> Callable[[], object]:
+    """Return ``work`` run with this many of PyTorch's threads."""
+    import torch
+
+    def run() -> object:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         return work()
 
     return run

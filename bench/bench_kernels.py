@@ -1,0 +1,45 @@
+"""Every kernel of the table on its own: GFLOP/s or GB/s, and the share of the limit, in ``extra_info``.
+
+``pytest bench --benchmark-only`` times them (``--quick``: a few of each suite). Results are checked first, on one
+thread and on two; with ``--benchmark-disable`` that is all, at batch 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from bound import Bound
+from kernel_cases import Kernel, kernels
+from measure import peak_gflops
+from peer_kernels import bandwidth
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    option = metafunc.config.getoption
+    table = kernels(quick=option("--quick"), batch=1 if option("--benchmark-disable") else None)
+    metafunc.parametrize("kernel", table, ids=lambda kernel: f"{kernel.suite} {kernel.name}")
+
+
+def test_kernel(benchmark: Any, threads: int, kernel: Kernel) -> None:
+    arrays = kernel.operands(np.random.default_rng(0))
+    step = Bound(kernel.call, arrays)
+    kernel.check(arrays, step.results())
+    benchmark(step)
+    if benchmark.disabled:
+        return
+    seconds = benchmark.stats.stats.median
+    moved = kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]
+    needed = 1e-9 * kernel.flops / peak_gflops(threads)
+    if kernel.each:
+        needed = max(needed, 4e-9 * moved * kernel.each / bandwidth(kernel.traffic, kernel.each, threads))
+        benchmark.extra_info["gigabytes_per_second"] = 4e-9 * moved * kernel.each / seconds
+    benchmark.extra_info.update(
+        gflops=1e-9 * kernel.flops / seconds,
+        share_of_limit=needed / seconds,
+        algorithm=step.algorithms,
+        level=fn.config()["level"],
+    )

@@ -1,0 +1,131 @@
+"""Kernels one by one beside PyTorch, NumPy and the machine's limits."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastnn as fn
+import roof
+from bound import Bound
+from fastnn.graph import eager
+from kernel_cases import SUITES, Kernel, kernels
+from measure import alternate, at_threads, fma_peak, with_torch_threads
+from report import write_report
+
+__all__ = ["NAME", "add_arguments", "run"]
+
+NAME = "kernels"
+Work = Callable[[], object]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what only this command takes."""
+    parser.add_argument("--suite", nargs="+", choices=list(SUITES), default=list(SUITES))
+    parser.add_argument("--match", default="", help="only kernels whose name holds this text")
+    parser.add_argument("--rounds", type=int, default=5)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, print as it goes, write the report."""
+    rows = []
+    for threads in args.threads:
+        for kernel in kernels(*args.suite, quick=args.quick):
+            if args.match in kernel.name:
+                rows.append(measure(kernel, threads, 3 if args.quick else args.rounds))
+                print(line(rows[-1]), flush=True)
+                gc.collect()
+    write_report(rows, args.out)
+
+
+@functools.cache
+def bandwidth(traffic: tuple[int, int, int], each: int, threads: int) -> float:
+    """GB/s of this mix on arrays of about this size: one measurement a power of two."""
+    return roof.bandwidth(*traffic, 4 << (each - 1).bit_length(), threads)
+
+
+def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
+    """Return one row of results: seconds by name, the limits, shares and ratios."""
+    fn.set_num_threads(threads)
+    arrays = kernel.operands(np.random.default_rng(0))
+    step = Bound(kernel.call, arrays)
+    kernel.check(arrays, step.results())
+    fetched: Any = eager(kernel.call)
+    peak = fma_peak(threads)
+    works: dict[str, Work] = {
+        "step": at_threads(threads, step),
+        "fastnn": at_threads(threads, lambda: fetched(*arrays)),
+        "peak": peak,
+    }
+    works |= peers(kernel, arrays, threads)
+    times = alternate(works, rounds)
+    limit = float(peak()) / times.pop("peak")
+    needed = kernel.flops / limit
+    if kernel.each:
+        moved = kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]
+        needed = max(needed, 4e-9 * moved * kernel.each / bandwidth(kernel.traffic, kernel.each, threads))
+    theirs = {name: t for name, t in times.items() if name not in ("step", "fastnn")}
+    best = min(theirs.values(), default=None)
+    return {
+        "suite": kernel.suite,
+        "name": kernel.name,
+        "what": kernel.what,
+        "threads": threads,
+        "level": fn.config()["level"],
+        "algorithms": step.algorithms,
+        "flops": kernel.flops,
+        "bytes": 4 * kernel.each * (kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]),
+        "seconds": times,
+        "peak_gflops": limit * 1e-9,
+        "gflops": kernel.flops / times["step"] * 1e-9,
+        "share": needed / times["step"],
+        "roof": needed,
+        "best_peer": min(theirs, key=lambda name: theirs[name], default=None),
+        "ratio": best / times["fastnn"] if best else None,
+        "step_ratio": best / times["step"] if best else None,
+        "networks": dict(kernel.networks),
+    }
+
+
+def peers(kernel: Kernel, arrays: list[np.ndarray], threads: int) -> dict[str, Work]:
+    """Return what the installed peers call for the same computation."""
+    from torch_peers import numpy_peer, torch_peers
+
+    works: dict[str, Work] = {}
+    work = numpy_peer(kernel, arrays)
+    if work and importlib.util.find_spec("threadpoolctl"):
+        works["numpy"] = with_blas_threads(threads, work)
+    if importlib.util.find_spec("torch"):
+        for name, call in torch_peers(kernel, arrays):
+            works[name] = with_torch_threads(threads, call)
+    return works
+
+
+def with_blas_threads(threads: int, work: Work) -> Work:
+    """Return ``work`` run with this many threads of NumPy's BLAS."""
+    from threadpoolctl import ThreadpoolController
+
+    controller = ThreadpoolController().select(user_api="blas")
+
+    def limited() -> object:
+        if any(info["num_threads"] != threads for info in controller.info()):
+            for library in controller.lib_controllers:
+                library.set_num_threads(threads)
+        return work()
+
+    return limited
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row in words."""
+    ratio = f"{row['ratio']:.2f}x {row['best_peer']} (step {row['step_ratio']:.2f}x)" if row["ratio"] else ""
+    return (
+        f"{row['suite']} {row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {row['gflops']:.1f} "
+        f"GFLOP/s, {row['share']:.0%} of the limit, {'+'.join(dict.fromkeys(row['algorithms']))} {ratio}"
+    )
