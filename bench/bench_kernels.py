@@ -13,7 +13,8 @@ import pytest
 
 import fastnn as fn
 from bound import Bound
-from kernel_cases import Kernel, kernels
+from kernel import Kernel
+from kernel_cases import kernels
 from measure import peak_gflops
 from peer_kernels import bandwidth
 
@@ -32,11 +33,10 @@ def test_kernel(benchmark: Any, threads: int, kernel: Kernel) -> None:
     if benchmark.disabled:
         return
     seconds = benchmark.stats.stats.median
-    moved = kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]
     needed = 1e-9 * kernel.flops / peak_gflops(threads)
     if kernel.each:
-        needed = max(needed, 4e-9 * moved * kernel.each / bandwidth(kernel.traffic, kernel.each, threads))
-        benchmark.extra_info["gigabytes_per_second"] = 4e-9 * moved * kernel.each / seconds
+        needed = max(needed, 1e-9 * kernel.bytes / bandwidth(kernel.traffic, kernel.each, threads))
+        benchmark.extra_info["gigabytes_per_second"] = 1e-9 * kernel.bytes / seconds
     benchmark.extra_info.update(
         gflops=1e-9 * kernel.flops / seconds,
         share_of_limit=needed / seconds,

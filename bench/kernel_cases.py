@@ -1,57 +1,27 @@
 """The kernels that are measured: one table for the pytest suites and for the comparison with the peers.
 
-A `Kernel` is plain data: a function of nodes, its operands, its FLOPs, the memory that it must move, which computation
-of a peer does the same, and how to check its result.
+Products and convolutions are here, what memory bounds is in `memory_cases`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from bound import channels_last
 from checks import check_convolution, check_product
+from kernel import Kernel, primitive
 from layers import DILATED, GROUPED, Layer, layers
+from memory_cases import batch_norm, pointwise, pooling
 
-from bound import channels_last  # isort: skip
-
-__all__ = ["SUITES", "Kernel", "kernels"]
+__all__ = ["SUITES", "kernels"]
 
 Array = np.ndarray
 BATCH = 8
 LARGE = ("resnet50", "alexnet", "alexnet_one", "vgg16", "googlenet")
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One computation to time.
-
-    ``traffic`` is how many arrays of ``each`` floats it reads, updates in place and writes: with it the roof is
-    bandwidth as well as multiply-adds. ``networks`` says how often each network has it, for weighted means.
-    """
-
-    suite: str
-    name: str
-    what: str  # the peers' computation
-    call: Callable[..., Any]  # nodes in, nodes out
-    operands: Callable[[np.random.Generator], list[Array]]
-    flops: float
-    check: Callable[[list[Array], list[Array]], None]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    traffic: tuple[int, int, int] = (0, 0, 0)
-    each: int = 0
-    networks: Mapping[str, int] = field(default_factory=dict)
-    quick: bool = False
-
-
-def _apply(name: str, **attrs: Any) -> Callable[..., Any]:
-    """Return the primitive as a function of nodes."""
-    from fastnn.graph import apply
-
-    return lambda *nodes: apply(name, *nodes, **attrs)
 
 
 def whole(rng: np.random.Generator, *shape: int) -> Array:
@@ -83,7 +53,7 @@ def gemm(batch: int | None) -> Iterator[Kernel]:
 def product(name: str, m: int, n: int, k: int, form: str, quick: bool) -> Kernel:
     """op(a) op(b): NT is a linear layer, TN the gradient of its weights."""
     attrs = {"transpose_a": form[0] == "T", "transpose_b": form[1] == "T"}
-    call = _apply("linear") if form == "NT" else _apply("matmul", **attrs)
+    call = primitive("linear") if form == "NT" else primitive("matmul", **attrs)
     a, b = ((k, m) if attrs["transpose_a"] else (m, k)), ((n, k) if attrs["transpose_b"] else (k, n))
     return Kernel(
         suite="gemm",
@@ -126,7 +96,7 @@ def convolution(
         suite=suite,
         name=f"{layer.name} b{batch} {which}",
         what=which,
-        call=_apply(PASSES[which], **attrs),
+        call=primitive(PASSES[which], **attrs),
         operands=operands,
         flops=layer.flops(batch),
         check=lambda arrays, results: check_convolution(which, layer, arrays, results[0], exact),
@@ -207,6 +177,9 @@ SUITES: dict[str, Callable[[int | None], Iterator[Kernel]]] = {
     "winograd": winograd,
     "depthwise": depthwise,
     "small": small,
+    "batch_norm": batch_norm,
+    "pooling": pooling,
+    "pointwise": pointwise,
 }
 
 

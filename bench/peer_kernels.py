@@ -6,7 +6,8 @@ import argparse
 import functools
 import gc
 import importlib.util
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 import fastnn as fn
 import roof
 from bound import Bound
-from fastnn.graph import eager
-from kernel_cases import SUITES, Kernel, kernels
+from fastnn.graph.execute import _run_function
+from kernel import Kernel
+from kernel_cases import SUITES, kernels
 from measure import alternate, at_threads, fma_peak, with_torch_threads
 from report import write_report
 
@@ -53,23 +55,21 @@ def bandwidth(traffic: tuple[int, int, int], each: int, threads: int) -> float:
 def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     """Return one row of results: seconds by name, the limits, shares and ratios."""
     fn.set_num_threads(threads)
-    arrays = kernel.operands(np.random.default_rng(0))
-    step = Bound(kernel.call, arrays)
-    kernel.check(arrays, step.results())
-    fetched: Any = eager(kernel.call)
+    sets = operand_sets(kernel)
+    steps = [Bound(kernel.call, arrays) for arrays in sets]
+    kernel.check(sets[0], steps[0].results())
     peak = fma_peak(threads)
     works: dict[str, Work] = {
-        "step": at_threads(threads, step),
-        "fastnn": at_threads(threads, lambda: fetched(*arrays)),
+        "step": at_threads(threads, in_rotation(steps)),
+        "fastnn": at_threads(threads, in_rotation([called(kernel, arrays) for arrays in sets])),
         "peak": peak,
     }
-    works |= peers(kernel, arrays, threads)
+    works |= peers(kernel, sets, threads)
     times = alternate(works, rounds)
     limit = float(peak()) / times.pop("peak")
     needed = kernel.flops / limit
     if kernel.each:
-        moved = kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]
-        needed = max(needed, 4e-9 * moved * kernel.each / bandwidth(kernel.traffic, kernel.each, threads))
+        needed = max(needed, 1e-9 * kernel.bytes / bandwidth(kernel.traffic, kernel.each, threads))
     theirs = {name: t for name, t in times.items() if name not in ("step", "fastnn")}
     best = min(theirs.values(), default=None)
     return {
@@ -78,9 +78,9 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
         "what": kernel.what,
         "threads": threads,
         "level": fn.config()["level"],
-        "algorithms": step.algorithms,
+        "algorithms": steps[0].algorithms,
         "flops": kernel.flops,
-        "bytes": 4 * kernel.each * (kernel.traffic[0] + 2 * kernel.traffic[1] + kernel.traffic[2]),
+        "bytes": kernel.bytes,
         "seconds": times,
         "peak_gflops": limit * 1e-9,
         "gflops": kernel.flops / times["step"] * 1e-9,
@@ -93,17 +93,41 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def peers(kernel: Kernel, arrays: list[np.ndarray], threads: int) -> dict[str, Work]:
+def called(kernel: Kernel, arrays: list[np.ndarray]) -> Work:
+    """Return the kernel as a call from Python that returns fresh arrays."""
+    exact = [True] * len(arrays)
+    return lambda: _run_function(kernel.call, kernel.call, tuple(arrays), {}, exact)
+
+
+def operand_sets(kernel: Kernel) -> list[list[np.ndarray]]:
+    """Return the operands: where memory bounds the kernel, as many sets as no cache holds."""
+    first = kernel.operands(np.random.default_rng(0))
+    if 4 * kernel.each <= roof.ROTATE_FROM:
+        return [first]
+    count = -(-roof.POOL // int(kernel.bytes))
+    return [first, *([array.copy(order="K") for array in first] for _ in range(count - 1))]
+
+
+def in_rotation(works: Sequence[Work]) -> Work:
+    """Return a function that calls the next of these."""
+    turn = itertools.cycle(works)
+    return lambda: next(turn)()
+
+
+def peers(kernel: Kernel, sets: list[list[np.ndarray]], threads: int) -> dict[str, Work]:
     """Return what the installed peers call for the same computation."""
-    from torch_peers import numpy_peer, torch_peers
+    from torch_peers import numpy_peer, sklearn_peer, torch_peers
 
     works: dict[str, Work] = {}
-    work = numpy_peer(kernel, arrays)
+    work = numpy_peer(kernel, sets[0])
     if work and importlib.util.find_spec("threadpoolctl"):
         works["numpy"] = with_blas_threads(threads, work)
+    work = sklearn_peer(kernel, sets[0])
+    if work:
+        works["scikit-learn"] = work
     if importlib.util.find_spec("torch"):
-        for name, call in torch_peers(kernel, arrays):
-            works[name] = with_torch_threads(threads, call)
+        for name, calls in torch_peers(kernel, sets):
+            works[name] = with_torch_threads(threads, in_rotation(calls))
     return works
 
 
@@ -125,7 +149,9 @@ def with_blas_threads(threads: int, work: Work) -> Work:
 def line(row: dict[str, Any]) -> str:
     """Return a row in words."""
     ratio = f"{row['ratio']:.2f}x {row['best_peer']} (step {row['step_ratio']:.2f}x)" if row["ratio"] else ""
+    step = row["seconds"]["step"]
+    rate = f"{row['gflops']:.1f} GFLOP/s" if row["flops"] else f"{1e-9 * row['bytes'] / step:.1f} GB/s"
     return (
-        f"{row['suite']} {row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {row['gflops']:.1f} "
-        f"GFLOP/s, {row['share']:.0%} of the limit, {'+'.join(dict.fromkeys(row['algorithms']))} {ratio}"
+        f"{row['suite']} {row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}: {step * 1e3:.3f} ms, "
+        f"{rate}, {row['share']:.0%} of the limit, {'+'.join(dict.fromkeys(row['algorithms']))} {ratio}"
     )

@@ -39,7 +39,7 @@ def _processor() -> str:
 
 
 def means(rows: Sequence[Row]) -> list[Row]:
-    """Return FLOP-weighted means: of the share of the limit, and of the time beside the best peer's.
+    """Return means weighted by FLOPs (by bytes, where memory bounds): shares of the limit, ratios to the best peer.
 
     One for each suite, pass and thread count over all its kernels, and one for each network among them.
     """
@@ -54,7 +54,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
         needed = sum(count * row["roof"] for row, count in members)
         theirs = sum(count * row["seconds"]["step"] * row["step_ratio"] for row, count in members if row["step_ratio"])
         compared = sum(count * row["seconds"]["step"] for row, count in members if row["step_ratio"])
-        weights = np.array([count * row["flops"] for row, count in members])
+        weights = np.array([count * (row["flops"] or row["bytes"]) for row, count in members])
         ratios = np.array([row["step_ratio"] or np.nan for row, _ in members])
         result.append(
             {
@@ -65,7 +65,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
                 "kernels": len(members),
                 "share": needed / took,
                 "time_ratio": theirs / compared if compared else None,
-                "flop_weighted_ratio": float((weights * ratios).sum() / weights.sum()) if compared else None,
+                "weighted_ratio": float((weights * ratios).sum() / weights.sum()) if compared else None,
                 "worst_ratio": float(np.nanmin(ratios)) if compared else None,
             }
         )
@@ -102,7 +102,7 @@ def _markdown(facts: dict[str, Any], summary: Sequence[Row], rows: Sequence[Row]
     lines = ["# Kernels", "", "Medians taken in turn. Ratios above 1: fastnn is faster than the best peer.", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", "## Weighted means", ""]
-    keys = ("suite", "what", "threads", "network", "kernels", "share", "time_ratio", "flop_weighted_ratio")
+    keys = ("suite", "what", "threads", "network", "kernels", "share", "time_ratio", "weighted_ratio")
     keys += ("worst_ratio",)
     lines += _table([k.replace("_", " ") for k in keys], [[m[k] for k in keys] for m in summary])
     lines += ["", "## Kernels", ""]

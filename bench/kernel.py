@@ -1,0 +1,51 @@
+"""What a measured kernel is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Kernel", "primitive"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One computation to time.
+
+    ``traffic`` is how many arrays of ``each`` floats it reads, updates in place and writes: with it the roof is
+    bandwidth as well as multiply-adds. ``networks`` says how often each network has it, for weighted means.
+    """
+
+    suite: str
+    name: str
+    what: str  # the peers' computation
+    call: Callable[..., Any]  # nodes in, nodes out
+    operands: Callable[[np.random.Generator], list[Array]]
+    flops: float
+    check: Callable[[list[Array], list[Array]], None]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    traffic: tuple[int, int, int] = (0, 0, 0)
+    each: int = 0
+    networks: Mapping[str, int] = field(default_factory=dict)
+    quick: bool = False
+
+    @property
+    def bytes(self) -> float:
+        """Bytes that it must move; an update is a read and a write."""
+        reads, updates, writes = self.traffic
+        return 4.0 * (reads + 2 * updates + writes) * self.each
+
+
+def primitive(name: str, **attrs: Any) -> Callable[..., Any]:
+    """Return a primitive as a function of nodes."""
+    from fastnn.graph import apply
+
+    def call(*nodes: Any) -> Any:
+        return apply(name, *nodes, **attrs)
+
+    return call
