@@ -150,6 +150,8 @@ def normalization_cases() -> Iterator[Case]:
         ("long", (6000, 3), "blocks"),
         ("many_pixels", (4, 5, 50, 43), "blocks"),
         ("many_channels", (2, 130, 9, 15), "blocks"),
+        ("more_channels", (5, 531, 6, 6), "blocks"),
+        ("rows_more_channels", (270, 1040), "blocks"),
         *((f"c{size}", (2, size, 3, 3), "tails") for size in lane_tails()),
         *((f"rows_c{size}", (11, size), "tails") for size in lane_tails()),
         ("resnet_56", (2, 64, 56, 56), "big"),

@@ -11,10 +11,10 @@ import fastnn as fn
 from case_data import Case, make_inputs
 from cases import small_cases
 from fastnn import _core, reference
-from fastnn.graph import eager
+from fastnn.graph import eager, run_primitive
 from fastnn.graph.fuse import WITH_EPILOGUE
 from fastnn.graph.node import apply
-from oracle import check_no_overrun, compare, last_plan, make_room, placed, run_oracle
+from oracle import channels_last, check_no_overrun, compare, last_plan, make_room, placed, run_oracle
 from tolerances import terms
 
 CASES = [case for case in small_cases() if case.primitive in WITH_EPILOGUE]
@@ -69,3 +69,48 @@ def test_nan_stays_nan_in_the_epilogue(level: str) -> None:
     attrs["algorithm"] = "auto"
     conv = eager(lambda x, w: apply("relu", apply("conv2d", x, w, None, **attrs)))
     assert np.array_equal(np.isnan(conv(image, kernel)), np.isnan(image).any(axis=1, keepdims=True).repeat(4, axis=1))
+
+
+def wide(array: Any) -> Any:
+    """Return the array in float64."""
+    return None if array is None else np.float64(array)
+
+
+NORMS = [case for case in CASES if case.primitive == "batch_norm" and case.group != "empty"]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("case", NORMS, ids=lambda case: case.id)
+def test_relu_backward_in_batch_norm_backward(case: Case, training: bool) -> None:
+    """The one fused call against ReLU's backward, then batch norm's: as oracles, and bit by bit as kernels."""
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    make_room()
+    parts = ("batch_norm", "relu", "relu_bwd", "batch_norm_bwd")
+    eps = case.attrs["eps"]
+
+    def chain(run: Any, dy: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any) -> Any:
+        y = run("relu", run("batch_norm", x, mean, var, weight, bias, eps=eps))
+        grads = run("batch_norm_bwd", run("relu_bwd", dy, y), x, mean, var, weight, eps=eps, training=training)
+        return [y, *grads]
+
+    fused = eager(lambda *nodes: tuple(chain(apply, *nodes)))
+    x, mean, var, *rest = make_inputs(case, "integers", terms(case))
+    dy = np.random.default_rng(0).permutation(x.reshape(-1)).reshape(x.shape)
+    inputs = [dy, x, mean, var, *rest, *[None] * (2 - len(rest))]
+    images = [i if i is None or i.ndim != 4 else channels_last(i) for i in inputs]
+    expected = chain(lambda name, *args, **attrs: getattr(reference, name)(*args, **attrs), *map(wide, inputs))
+    for level in _core.levels():
+        _core.set_level(level)
+        fn.set_num_threads(1)
+        alone = chain(run_primitive, *images)
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            actual = fused(*images)
+            (phase,) = last_plan().phases
+            names = [(call.name, call.fused) for call in phase.fused if call.name in parts]
+            assert names == [("batch_norm", {"activation": "relu"}), ("batch_norm_bwd", {"activation": "relu"})], names
+            check_no_overrun(f"{case.id}, level {level}, {threads} threads")
+            for value, same, want in zip(actual, alone, expected, strict=True):
+                assert value.tobytes() == same.tobytes(), (level, threads)
+                np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())

@@ -46,7 +46,34 @@ def relu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     return [new for call in calls if (new := replaced.get(call, call)) is not None]
 
 
-RULES: tuple[Rule, ...] = (relu_into_epilogue,)
+def relu_bwd_into_batch_norm_bwd(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
+    """Let batch norm's backward apply that of the ReLU in its forward's epilogue.
+
+    The fused call has the forward's bias as a sixth input: with it the sign of the output is found again from x, so
+    that neither the output nor the gradient between the two is read or written.
+    """
+    uses = _uses(calls)
+    producer = {o: call for call in calls for o in call.outputs}
+    replaced: dict[Call, Call | None] = {}
+    for call in calls:
+        dy = call.inputs[0] if call.name == "batch_norm_bwd" and not call.fused else None
+        if dy is None or uses[dy] != 1 or dy in kept:
+            continue
+        relu = producer.get(dy)
+        if relu is None or relu.name != "relu_bwd" or relu.inputs[1] is None:
+            continue
+        forward = producer.get(relu.inputs[1])
+        if forward is None or forward.name != "batch_norm" or forward.fused != {"activation": "relu"}:
+            continue
+        if forward.inputs[:4] != call.inputs[1:5] or forward.attrs["eps"] != call.attrs["eps"]:
+            continue
+        inputs = (relu.inputs[0], *call.inputs[1:], forward.inputs[4])
+        replaced[call] = Call(call.primitive, inputs, call.attrs, call.outputs, {"activation": "relu"}, call.scope)
+        replaced[relu] = None
+    return [new for call in calls if (new := replaced.get(call, call)) is not None]
+
+
+RULES: tuple[Rule, ...] = (relu_into_epilogue, relu_bwd_into_batch_norm_bwd)
 
 
 def fuse(calls: Sequence[Call], kept: set[Node]) -> list[Call]:

@@ -1,23 +1,26 @@
 /* Batch normalisation over a matrix of rows (N H W) and channels, channels contiguous.
  *
- * A narrow row that does not fill whole vectors is taken `repeat` at a time, as one row `repeat` times as wide, with
- * the per-channel arrays repeated to match; columns then fold back into channels in ascending order.
- * Statistics: sums in a block are of differences to the first row of the matrix, which is near the mean, and M2 is
- * taken about the block's own mean in a second pass over the block, still in cache. */
+ * A narrow row is taken `repeat` at a time, as one row `repeat` times as wide of whole vectors, with the per-channel
+ * arrays repeated to match; columns then fold back into channels in ascending order.
+ * Sums run over groups of a few rows, all columns of a group before the next: that reads memory nearly in order, and
+ * rounding errors grow with the roots of both counts. */
 #ifndef FASTNN_KERNELS_NORM_H
 #define FASTNN_KERNELS_NORM_H
 
 #include "gemm.h"
 #include "types.h"
 
-/* Columns of a block after repetition: FNN_NORM_COLUMNS channels at most, each up to VL times. */
-#define NORM_WIDTH (FNN_NORM_COLUMNS * 16)
-#define NORM_RUN 64 /* rows summed from zero before they join the rest: rounding grows with the root of both counts */
+#define NORM_NARROW 64                /* fewer channels are repeated to at least so many columns, */
+#define NORM_WIDTH (NORM_NARROW * 16) /* which gives so many at most */
+#define NORM_GROUP 8                  /* rows of a group */
+#define NORM_STRIP 4                  /* vectors of columns whose sums are in registers */
+#define NORM_AHEAD 16384              /* elements between two jumps back of a descending pass */
+_Static_assert(NORM_WIDTH >= FNN_NORM_COLUMNS, "the arrays of a block hold its columns");
 
 static inline int64_t norm_repeat(int64_t c) {
-    if (c >= FNN_NORM_COLUMNS || c % VL == 0) return 1;
+    if (c >= NORM_NARROW) return 1;
     int64_t repeat = VL;
-    while (repeat % 2 == 0 && c * (repeat / 2) % VL == 0) repeat /= 2;
+    while (repeat % 2 == 0 && c * (repeat / 2) % VL == 0 && c * (repeat / 2) >= NORM_NARROW) repeat /= 2;
     return repeat;
 }
 
@@ -44,75 +47,107 @@ static inline void norm_store(float *p, vf x, int n) {
 }
 static inline int norm_lanes(int64_t j, int64_t width) { return width - j < VL ? (int)(width - j) : VL; }
 
-/* ---- statistics ----------------------------------------------------------------------------------------- */
+/* dy where the forward's ReLU let (x - mean) scale + bias through: d is x - mean. */
+static inline vf norm_kept(vf dy, vf d, vf scale, vf bias) {
+    return v_sel(v_le(v_fma(d, scale, bias), v_zero()), v_zero(), dy);
+}
 
-static inline void norm_add(float *sum, vf x, int n) { norm_store(sum, norm_load(sum, n) + x, n); }
+/* ---- sums over rows ------------------------------------------------------------------------------------- */
 
-/* Adds to sum the column sums of d = x - shift, or of d - centre with those of its square to square_sum, over rows of
- * `stride` elements whose first `width` count. */
-static inline void norm_deviations(const float *x, int64_t rows, int64_t stride, int64_t width, const float *shift,
-                                   const float *centre, float *sum, float *square_sum) {
-    int64_t j = 0;
-    for (; j + 4 * VL <= width; j += 4 * VL) {
-        for (int64_t i = 0, stop; i < rows; i = stop) {
-            stop = rows - i < NORM_RUN ? rows : i + NORM_RUN;
-            vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, q[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-            for (int64_t row = i; row < stop; row++) {
-                for (int v = 0; v < 4; v++) {
-                    vf d = v_load(x + row * stride + j + v * VL) - v_load(shift + j + v * VL);
-                    if (centre) d -= v_load(centre + j + v * VL);
-                    s[v] += d;
-                    if (centre) q[v] = v_fma(d, d, q[v]);
-                }
-            }
-            for (int v = 0; v < 4; v++) {
-                norm_add(sum + j + v * VL, s[v], VL);
-                if (centre) norm_add(square_sum + j + v * VL, q[v], VL);
-            }
+typedef enum { NORM_STATS, NORM_GRAD, NORM_GRAD_RELU } norm_mode;
+
+/* Per column: what is taken off x; scale and bias of the forward for NORM_GRAD_RELU; the two sums. */
+typedef struct norm_columns {
+    float middle[NORM_WIDTH], scale[NORM_WIDTH], bias[NORM_WIDTH], sum[NORM_WIDTH], product_sum[NORM_WIDTH];
+} norm_columns;
+
+/* With d = x - middle: NORM_STATS adds d to sum and d^2 to product_sum, NORM_GRAD dy and dy d. `count` vectors of
+ * columns from j on, the last of `lanes` lanes. */
+static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, const float *x, const float *dy,
+                                                             int64_t rows, int64_t stride, norm_columns *p, int64_t j,
+                                                             int count, int lanes) {
+    vf s[NORM_STRIP], q[NORM_STRIP], middle[NORM_STRIP];
+    for (int v = 0; v < count; v++) {
+        s[v] = q[v] = v_zero();
+        middle[v] = v_load(p->middle + j + v * VL);
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        const float *here = x + row * stride + j, *there = mode == NORM_STATS ? here : dy + row * stride + j;
+        for (int k = 0; k < count * VL; k += FNN_LINE) {
+            v_soon(here + k + FNN_SOON);
+            if (mode != NORM_STATS) v_soon(there + k + FNN_SOON);
+        }
+        for (int v = 0; v < count; v++) {
+            vf d = norm_load(here + v * VL, lanes) - middle[v];
+            if (lanes < VL) d = v_sel(v_head(lanes), d, v_zero());
+            vf g = mode == NORM_STATS ? d : norm_load(there + v * VL, lanes);
+            if (mode == NORM_GRAD_RELU)
+                g = norm_kept(g, d, v_load(p->scale + j + v * VL), v_load(p->bias + j + v * VL));
+            s[v] += g;
+            q[v] = v_fma(g, d, q[v]);
         }
     }
-    for (; j < width; j += VL) {
-        const int n = norm_lanes(j, width);
-        const vf from = norm_load(shift + j, n), middle = centre ? norm_load(centre + j, n) : v_zero();
-        for (int64_t i = 0, stop; i < rows; i = stop) {
-            stop = rows - i < NORM_RUN ? rows : i + NORM_RUN;
-            vf s = v_zero(), q = v_zero();
-            for (int64_t row = i; row < stop; row++) {
-                const vf d = norm_load(x + row * stride + j, n) - from - middle;
-                s += d;
-                q = v_fma(d, d, q);
-            }
-            norm_add(sum + j, s, n);
-            if (centre) norm_add(square_sum + j, q, n);
-        }
+    for (int v = 0; v < count; v++) {
+        v_store(p->sum + j + v * VL, v_load(p->sum + j + v * VL) + s[v]);
+        v_store(p->product_sum + j + v * VL, v_load(p->product_sum + j + v * VL) + q[v]);
     }
 }
 
-/* mean (relative to shift) and M2 of c channels over `rows` rows of x, `stride` apart. c <= FNN_NORM_COLUMNS. */
+static inline __attribute__((always_inline)) void norm_rows(norm_mode mode, const float *x, const float *dy,
+                                                            int64_t rows, int64_t stride, int64_t width,
+                                                            norm_columns *p) {
+    for (int64_t row = 0; row < rows; row += NORM_GROUP) {
+        const int64_t count = rows - row < NORM_GROUP ? rows - row : NORM_GROUP, at = row * stride;
+        int64_t j = 0;
+        for (; j + NORM_STRIP * VL <= width; j += NORM_STRIP * VL)
+            norm_strip(mode, x + at, dy + at, count, stride, p, j, NORM_STRIP, VL);
+        for (; j + VL <= width; j += VL) norm_strip(mode, x + at, dy + at, count, stride, p, j, 1, VL);
+        if (j < width) norm_strip(mode, x + at, dy + at, count, stride, p, j, 1, (int)(width - j));
+    }
+}
+
+/* The sums of a block of c channels; narrow rows as one wide one, what is left of them as one row more. */
+static inline __attribute__((always_inline)) void norm_block(norm_mode mode, const float *x, const float *dy,
+                                                             int64_t rows, int64_t stride, int64_t c,
+                                                             const float *middle, const float *scale,
+                                                             const float *bias, float *sum, float *product_sum) {
+    norm_columns p;
+    const int64_t repeat = stride == c ? norm_repeat(c) : 1, width = c * repeat;
+    const int64_t whole = rows / repeat, rest = rows % repeat * c, at = whole * repeat * stride;
+    const size_t bytes = (size_t)(width + VL) * sizeof(float);
+    norm_spread(p.middle, middle, c, repeat);
+    if (mode == NORM_GRAD_RELU) {
+        norm_spread(p.scale, scale, c, repeat);
+        norm_spread(p.bias, bias, c, repeat);
+    }
+    memset(p.sum, 0, bytes < sizeof p.sum ? bytes : sizeof p.sum);
+    memset(p.product_sum, 0, bytes < sizeof p.sum ? bytes : sizeof p.sum);
+    norm_rows(mode, x, dy, whole, repeat * stride, width, &p);
+    norm_rows(mode, x + at, dy + at, rest > 0, 0, rest, &p);
+    norm_fold(sum, p.sum, c, repeat);
+    norm_fold(product_sum, p.product_sum, c, repeat);
+}
+
+/* ---- statistics ----------------------------------------------------------------------------------------- */
+
+/* mean (relative to shift) and M2 of c <= FNN_NORM_COLUMNS channels over `rows` rows of x, `stride` apart.
+ * Differences are taken to the mean of the block's first rows. Were those as far from the block's mean as the block's
+ * own spread allows, M2 would still keep all but log2(rows / NORM_GROUP) of its bits. */
 static void norm_stats_block(const float *x, int64_t rows, int64_t stride, int64_t c, const float *shift, float *mean,
                              float *m2) {
-    float wide_shift[NORM_WIDTH], wide_mean[NORM_WIDTH], sum[NORM_WIDTH], square_sum[NORM_WIDTH];
-    float drift[FNN_NORM_COLUMNS];
-    const int64_t repeat = stride == c ? norm_repeat(c) : 1, width = c * repeat;
-    const int64_t whole = rows / repeat, rest = rows % repeat * c;
-    const float *tail = x + whole * repeat * stride;
-    norm_spread(wide_shift, shift, c, repeat);
-    memset(sum, 0, (size_t)width * sizeof(float));
-    norm_deviations(x, whole, repeat * stride, width, wide_shift, NULL, sum, NULL);
-    norm_deviations(tail, rest > 0, 0, rest, wide_shift, NULL, sum, NULL);
-    norm_fold(mean, sum, c, repeat);
-    for (int64_t j = 0; j < c; j++) mean[j] /= (float)rows;
-    norm_spread(wide_mean, mean, c, repeat);
-    memset(sum, 0, (size_t)width * sizeof(float));
-    memset(square_sum, 0, (size_t)width * sizeof(float));
-    norm_deviations(x, whole, repeat * stride, width, wide_shift, wide_mean, sum, square_sum);
-    norm_deviations(tail, rest > 0, 0, rest, wide_shift, wide_mean, sum, square_sum);
-    norm_fold(drift, sum, c, repeat);
-    norm_fold(m2, square_sum, c, repeat);
-    /* What rounding left of the mean comes back through the sum of deviations, which would be 0. */
+    float near[FNN_NORM_COLUMNS];
+    const int64_t first = rows < NORM_GROUP ? 1 : NORM_GROUP;
+    for (int64_t j = 0; j < c; j++) near[j] = x[j];
+    for (int64_t r = 1; r < first; r++)
+        for (int64_t j = 0; j < c; j++) near[j] += x[r * stride + j];
+    for (int64_t j = 0; j < c; j++) near[j] /= (float)first;
+    norm_block(NORM_STATS, x, x, rows, stride, c, near, NULL, NULL, mean, m2);
     for (int64_t j = 0; j < c; j++) {
-        m2[j] -= drift[j] * drift[j] / (float)rows;
-        mean[j] += drift[j] / (float)rows;
+        const float sum = mean[j], drift = sum / (float)rows;
+        m2[j] -= sum * drift;
+        /* An infinity has made M2 NaN: the mean too. */
+        mean[j] = (near[j] - shift[j]) + (drift + m2[j] * 0.0f);
+        m2[j] = m2[j] < 0.0f ? 0.0f : m2[j];
     }
 }
 
@@ -120,7 +155,7 @@ static void norm_stats_block(const float *x, int64_t rows, int64_t stride, int64
  * the means and the M2s; the last block has last_rows rows, the others block_rows. */
 static void norm_merge_stats(const float *partial, int64_t blocks, int64_t stride, int64_t c, int64_t block_rows,
                              int64_t last_rows, const float *shift, float *mean, float *var) {
-    double middle[FNN_NORM_COLUMNS], m2[FNN_NORM_COLUMNS], count = 0;
+    double middle[FNN_NORM_MERGED], m2[FNN_NORM_MERGED], count = 0;
     for (int64_t j = 0; j < c; j++) middle[j] = m2[j] = 0;
     for (int64_t b = 0; b < blocks; b++) {
         const float *block_mean = partial + 2 * b * stride, *block_m2 = block_mean + stride;
@@ -141,55 +176,15 @@ static void norm_merge_stats(const float *partial, int64_t blocks, int64_t strid
 
 /* ---- gradients' sums ------------------------------------------------------------------------------------ */
 
-static inline void norm_products(const float *dy, const float *x, int64_t rows, int64_t stride, int64_t width,
-                                 const float *mean, float *sum, float *product_sum) {
-    int64_t j = 0;
-    for (; j + 4 * VL <= width; j += 4 * VL) {
-        for (int64_t i = 0, stop; i < rows; i = stop) {
-            stop = rows - i < NORM_RUN ? rows : i + NORM_RUN;
-            vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, q[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-            for (int64_t row = i; row < stop; row++) {
-                for (int v = 0; v < 4; v++) {
-                    const int64_t at = row * stride + j + v * VL;
-                    const vf d = v_load(dy + at);
-                    s[v] += d;
-                    q[v] = v_fma(d, v_load(x + at) - v_load(mean + j + v * VL), q[v]);
-                }
-            }
-            for (int v = 0; v < 4; v++) {
-                norm_add(sum + j + v * VL, s[v], VL);
-                norm_add(product_sum + j + v * VL, q[v], VL);
-            }
-        }
-    }
-    for (; j < width; j += VL) {
-        const int n = norm_lanes(j, width);
-        const vf middle = norm_load(mean + j, n);
-        for (int64_t i = 0, stop; i < rows; i = stop) {
-            stop = rows - i < NORM_RUN ? rows : i + NORM_RUN;
-            vf s = v_zero(), q = v_zero();
-            for (int64_t row = i; row < stop; row++) {
-                const vf d = norm_load(dy + row * stride + j, n);
-                s += d;
-                q = v_fma(d, norm_load(x + row * stride + j, n) - middle, q);
-            }
-            norm_add(sum + j, s, n);
-            norm_add(product_sum + j, q, n);
-        }
-    }
-}
-
-/* Sums of dy and of dy (x - mean) of c <= FNN_NORM_COLUMNS channels over the rows of a block. */
+/* Sums of g and of g (x - mean) of c <= FNN_NORM_COLUMNS channels over the rows of a block; g is dy, or with a bias
+ * what the forward's ReLU lets through of it. */
 static void norm_grad_block(const float *dy, const float *x, int64_t rows, int64_t stride, int64_t c,
-                            const float *mean, float *sum, float *product_sum) {
-    float wide_mean[NORM_WIDTH], s[NORM_WIDTH] = {0}, q[NORM_WIDTH] = {0};
-    const int64_t repeat = stride == c ? norm_repeat(c) : 1, width = c * repeat;
-    const int64_t whole = rows / repeat, rest = rows % repeat * c, at = whole * repeat * stride;
-    norm_spread(wide_mean, mean, c, repeat);
-    norm_products(dy, x, whole, repeat * stride, width, wide_mean, s, q);
-    norm_products(dy + at, x + at, rest > 0, 0, rest, wide_mean, s, q);
-    norm_fold(sum, s, c, repeat);
-    norm_fold(product_sum, q, c, repeat);
+                            const float *mean, const float *scale, const float *bias, float *sum,
+                            float *product_sum) {
+    if (bias)
+        norm_block(NORM_GRAD_RELU, x, dy, rows, stride, c, mean, scale, bias, sum, product_sum);
+    else
+        norm_block(NORM_GRAD, x, dy, rows, stride, c, mean, NULL, NULL, sum, product_sum);
 }
 
 /* Sums over blocks of two runs of `stride` floats each, in order. */
@@ -207,32 +202,83 @@ static void norm_merge_sums(const float *partial, int64_t blocks, int64_t stride
 
 /* ---- application ---------------------------------------------------------------------------------------- */
 
-/* y = act((x - mean) scale + bias) over `count` elements from a channel 0 on; arrays of norm_period(c) = period
- * floats. */
-static void norm_apply(const float *x, int64_t count, int64_t period, const float *mean, const float *scale,
-                       const float *bias, int activation, float slope, float *y) {
-    for (int64_t base = 0; base < count; base += period) {
-        const int64_t width = count - base < period ? count - base : period;
-        for (int64_t j = 0; j < width; j += VL) {
-            const int n = norm_lanes(j, width);
-            const vf d = norm_load(x + base + j, n) - norm_load(mean + j, n);
-            const vf value = v_fma(d, norm_load(scale + j, n), norm_load(bias + j, n));
-            norm_store(y + base + j, act_apply(value, activation, v_set1(slope)), n);
-        }
+/* Elementwise over `count` elements from a channel 0 on, the last of them first: a sum over all of them went before, and
+ * what it read last is still near. Columns come in periods; `value` may use `at` (of the element), j (of the column) and
+ * n (lanes). */
+#define NORM_DESCEND(out, value)                                                                                     \
+    const int aligned = past && period % VL == 0 && (uintptr_t)(out) % sizeof(vf) == 0;                              \
+    const int64_t leap = period < NORM_AHEAD ? NORM_AHEAD / period * period : period;                                \
+    for (int64_t start = count > 0 ? (count - 1) / leap * leap : -1; start >= 0; start -= leap) {                    \
+        const int64_t stop = count - start < leap ? count : start + leap;                                            \
+        if (aligned) {                                                                                               \
+            NORM_PERIODS(v_stream((out) + at, value), v_store_n((out) + at, value, n))                               \
+        } else {                                                                                                     \
+            NORM_PERIODS(v_store((out) + at, value), v_store_n((out) + at, value, n))                                \
+        }                                                                                                            \
+    }                                                                                                                \
+    if (aligned) v_stream_end();
+#define NORM_PERIODS(whole, part)                                                                                    \
+    for (int64_t base = start; base < stop; base += period) {                                                        \
+        const int64_t width = stop - base < period ? stop - base : period;                                           \
+        int64_t j = 0;                                                                                               \
+        for (; j + VL <= width; j += VL) {                                                                           \
+            const int64_t at = base + j;                                                                             \
+            const int n = VL;                                                                                        \
+            whole;                                                                                                   \
+        }                                                                                                            \
+        if (j < width) {                                                                                             \
+            const int64_t at = base + j;                                                                             \
+            const int n = (int)(width - j);                                                                          \
+            part;                                                                                                    \
+        }                                                                                                            \
+    }
+
+static inline vf norm_soon(const float *p, int n) {
+    v_soon(p + FNN_SOON);
+    return norm_load(p, n);
+}
+
+/* (x - mean) scale + bias */
+static inline vf norm_value(const fnn_norm *q, const float *x, int64_t j, int n) {
+    const vf d = norm_soon(x, n) - norm_load(q->mean + j, n);
+    return v_fma(d, norm_load(q->scale + j, n), norm_load(q->bias + j, n));
+}
+
+/* y = act((x - mean) scale + bias); arrays of norm_period(c) = period floats. past: y goes past the caches. */
+static void norm_apply(const fnn_norm *q, const float *x, int64_t count, int64_t period, int activation, float slope,
+                       int past, float *y) {
+    if (activation == FNN_ACT_RELU) {
+        NORM_DESCEND(y, act_apply(norm_value(q, x + at, j, n), FNN_ACT_RELU, v_zero()))
+    } else {
+        NORM_DESCEND(y, act_apply(norm_value(q, x + at, j, n), activation, v_set1(slope)))
     }
 }
 
-/* dx = (dy - offset - (x - mean) slope) scale; without slope x does not count, not even where it is NaN. */
-static void norm_grad_apply(const float *dy, const float *x, int64_t count, int64_t period, const float *mean,
-                            const float *offset, const float *slope, const float *scale, float *dx) {
-    for (int64_t base = 0; base < count; base += period) {
-        const int64_t width = count - base < period ? count - base : period;
-        for (int64_t j = 0; j < width; j += VL) {
-            const int n = norm_lanes(j, width);
-            vf rest = norm_load(dy + base + j, n) - norm_load(offset + j, n);
-            if (slope) rest = rest - (norm_load(x + base + j, n) - norm_load(mean + j, n)) * norm_load(slope + j, n);
-            norm_store(dx + base + j, rest * norm_load(scale + j, n), n);
-        }
+/* (dy - offset - (x - mean) slope) scale */
+static inline vf norm_grad_value(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n, int relu) {
+    const vf d = norm_soon(x, n) - norm_load(q->mean + j, n), scale = norm_load(q->scale + j, n);
+    vf g = norm_soon(dy, n);
+    if (relu) g = norm_kept(g, d, scale, norm_load(q->bias + j, n));
+    return ((g - norm_load(q->offset + j, n)) - d * norm_load(q->slope + j, n)) * scale;
+}
+
+/* The same without offset and slope: x counts for the ReLU alone, without one not even where it is NaN. */
+static inline vf norm_scaled(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n, int relu) {
+    vf g = norm_soon(dy, n);
+    const vf scale = norm_load(q->scale + j, n);
+    if (relu) g = norm_kept(g, norm_soon(x, n) - norm_load(q->mean + j, n), scale, norm_load(q->bias + j, n));
+    return g * scale;
+}
+
+static void norm_grad_apply(const fnn_norm *q, const float *dy, const float *x, int64_t count, int64_t period,
+                            int past, float *dx) {
+    const int relu = q->bias != NULL;
+    if (q->slope && relu) {
+        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, 1))
+    } else if (q->slope) {
+        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, 0))
+    } else {
+        NORM_DESCEND(dx, norm_scaled(q, dy + at, x + at, j, n, relu))
     }
 }
 

@@ -21,11 +21,10 @@ static void fma_loop(int64_t iterations, float *sink) {
     *sink = v_sum(total);
 }
 
-#define STREAM_STEP 8  /* vectors of each array at a time */
-#define STREAM_LINE 16 /* floats of a cache line */
+#define STREAM_STEP 8 /* vectors of each array at a time */
 
 /* Adds up what is read and puts the sum into every array that is written; returns a sum that depends on all reads.
- * What is read is asked for STREAM_SOON ahead, which pays past the caches. */
+ * What is read is asked for FNN_SOON ahead, which pays past the caches. */
 static inline float stream_vectors(const fnn_stream *s, int64_t from, int64_t to, int past) {
     const int updated = s->reads + s->updates, all = updated + s->writes;
     vf total = v_zero();
@@ -34,7 +33,7 @@ static inline float stream_vectors(const fnn_stream *s, int64_t from, int64_t to
         for (int v = 0; v < STREAM_STEP; v++) sum[v] = v_zero();
         for (int a = 0; a < updated; a++) {
             const float *p = s->array[a] + i;
-            for (int j = 0; j < STREAM_STEP * VL; j += STREAM_LINE) v_soon(p + STREAM_SOON + j);
+            for (int j = 0; j < STREAM_STEP * VL; j += FNN_LINE) v_soon(p + FNN_SOON + j);
             for (int v = 0; v < STREAM_STEP; v++) sum[v] = sum[v] + v_load(p + v * VL);
             if (a < s->reads) continue;
             for (int v = 0; v < STREAM_STEP; v++) v_store(s->array[a] + i + v * VL, sum[v]);

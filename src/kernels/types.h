@@ -105,8 +105,13 @@ typedef struct fnn_weights_block {
     int64_t ahead_lines[2];
 } fnn_weights_block;
 
-/* Passes over more than the caches hold: how many floats ahead of the one in use the next are asked for. */
-#define STREAM_SOON 256
+/* Passes over memory in order ask for what lies so many floats ahead. */
+#define FNN_SOON 256
+#define FNN_LINE 16 /* floats of a cache line */
+
+/* An output of more floats than this is written past the caches where the op can: none of them would still hold its
+ * beginning when it is read, and the lines need not be read before they are written. */
+#define FNN_PAST (4 << 20)
 
 /* ---- elementwise, copies -------------------------------------------------------------------------------- */
 
@@ -163,7 +168,14 @@ typedef struct fnn_pool {
 
 /* ---- normalisation -------------------------------------------------------------------------------------- */
 
-#define FNN_NORM_COLUMNS 64 /* channels of one block of statistics: four cache lines of a row */
+#define FNN_NORM_COLUMNS 512 /* channels of a block of sums at most */
+#define FNN_NORM_MERGED 64   /* channels whose blocks are merged at a time */
+
+/* Per channel, repeated to the kernels' period. scale: weight / sqrt(var + eps). bias NULL (backward only): no ReLU.
+ * Backward in training: offset is the mean of the gradient g, slope the mean of g (x - mean) over the variance. */
+typedef struct fnn_norm {
+    const float *mean, *scale, *bias, *offset, *slope;
+} fnn_norm;
 
 typedef struct fnn_lrn {
     int64_t c, size;

@@ -6,7 +6,8 @@
 
 #include "../kernels/table.h"
 
-#define BLOCK_ELEMENTS 16384 /* 64 KiB: the second pass over a block finds it in the L2 */
+#define BLOCK_ELEMENTS 65536 /* of a block of sums: few enough blocks that merging them costs nothing */
+#define SHARE_ELEMENTS 4096  /* the least worth sharing of what is elementwise */
 
 #define NORM_FIELDS(I, D, A, T) I(T, rows) I(T, c)
 FNN_PROBLEM(norm_problem, NORM_FIELDS)
@@ -14,7 +15,8 @@ FNN_PROBLEM(norm_problem, NORM_FIELDS)
 #define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, activation) D(T, slope)
 FNN_PROBLEM(apply_problem, APPLY_FIELDS)
 
-#define BWD_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, training)
+/* activation: of the forward, none or ReLU; then dy is the gradient of its output. */
+#define BWD_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, training) I(T, activation)
 FNN_PROBLEM(bwd_problem, BWD_FIELDS)
 
 #define UPDATE_FIELDS(I, D, A, T) I(T, c) I(T, count) D(T, momentum) I(T, cumulative)
@@ -30,12 +32,12 @@ typedef struct piece {
 } piece;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static cut cut_matrix(int64_t rows, int64_t c) {
     const int64_t width = least(c, FNN_NORM_COLUMNS);
     const int64_t block_rows = width > 0 ? BLOCK_ELEMENTS / width : 1;
-    return (cut){rows, c, block_rows, (rows + block_rows - 1) / block_rows,
-                 (c + FNN_NORM_COLUMNS - 1) / FNN_NORM_COLUMNS};
+    return (cut){rows, c, block_rows, ceil_div(rows, block_rows), ceil_div(c, FNN_NORM_COLUMNS)};
 }
 
 static piece piece_at(const cut *m, int64_t unit) {
@@ -66,7 +68,7 @@ static fnn_status stats_init(fnn_op *op) {
     op->scratch_shared = sizeof(float) * (size_t)(2 * m.blocks * m.c);
     op->flops = 6.0 * (double)q->rows * (double)q->c;
     op->bytes = 4.0 * (double)q->rows * (double)q->c;
-    op->algorithm = "two-pass blocks, Chan merge";
+    op->algorithm = "blocks, Chan merge";
     return FNN_OK;
 }
 
@@ -85,28 +87,26 @@ static void stats_run(const fnn_op *op, void *const *buf, void *scratch, const f
                                 partial + m.c);
     }
     fnn_team_wait(team);
-    fnn_share(m.chunks, team->tid, team->n, &lo, &hi);
-    for (int64_t chunk = lo; chunk < hi; chunk++) {
-        const piece p = piece_at(&m, chunk);
-        const int64_t last = m.rows - (m.blocks - 1) * m.block_rows;
-        op->k->norm_merge_stats(partials + p.channel, m.blocks, m.c, p.channels, m.block_rows, last,
-                                shift + p.channel, mean + p.channel, var + p.channel);
-    }
+    const int64_t last = m.rows - (m.blocks - 1) * m.block_rows;
+    fnn_share(ceil_div(m.c, FNN_NORM_MERGED), team->tid, team->n, &lo, &hi);
+    for (int64_t j = lo * FNN_NORM_MERGED; j < least(hi * FNN_NORM_MERGED, m.c); j += FNN_NORM_MERGED)
+        op->k->norm_merge_stats(partials + j, m.blocks, m.c, least(FNN_NORM_MERGED, m.c - j), m.block_rows, last,
+                                shift + j, mean + j, var + j);
 }
 
 FNN_OP_CLASS(batch_norm_stats, norm_problem, "x mean var", stats_init, stats_run);
 
 /* ---- application ---------------------------------------------------------------------------------------- */
 
-static int64_t apply_blocks(int64_t rows, int64_t c) {
-    const int64_t block = c > 0 && c < BLOCK_ELEMENTS ? BLOCK_ELEMENTS / c : 1;
-    return (rows + block - 1) / block;
-}
+static int64_t share_rows(int64_t c) { return c > 0 && c < SHARE_ELEMENTS ? SHARE_ELEMENTS / c : 1; }
+static int64_t shares(int64_t rows, int64_t c) { return c > 0 ? ceil_div(rows, share_rows(c)) : 0; }
 
-static void rows_of_block(int64_t block, int64_t c, int64_t rows, int64_t *row, int64_t *n) {
-    const int64_t block_rows = c > 0 && c < BLOCK_ELEMENTS ? BLOCK_ELEMENTS / c : 1;
-    *row = block * block_rows;
-    *n = least(block_rows, rows - *row);
+/* This thread's rows [*row, *row + n) of what is elementwise; returns n. */
+static int64_t own_rows(int64_t rows, int64_t c, const fnn_team *team, int64_t *row) {
+    int64_t lo, hi;
+    fnn_share(shares(rows, c), team->tid, team->n, &lo, &hi);
+    *row = lo * share_rows(c);
+    return least(hi * share_rows(c), rows) - *row;
 }
 
 /* Per-channel arrays repeated to the kernels' period, one after another. */
@@ -120,7 +120,7 @@ static fnn_status apply_init(fnn_op *op) {
     const apply_problem *q = op->problem;
     const fnn_status status = check(op, q->rows, q->c);
     if (status != FNN_OK) return status;
-    op->units = q->c > 0 ? apply_blocks(q->rows, q->c) : 0;
+    op->units = shares(q->rows, q->c);
     op->scratch_thread = 3 * sizeof(float) * (size_t)op->k->norm_period(q->c);
     op->flops = 3.0 * (double)q->rows * (double)q->c;
     op->bytes = 8.0 * (double)q->rows * (double)q->c;
@@ -133,94 +133,119 @@ static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const f
     const float *x = buf[0], *var = buf[2], *weight = buf[3], *bias = buf[4];
     const int64_t c = q->c, period = op->k->norm_period(c);
     float *mean = fnn_thread_scratch(op, scratch, team->tid), *scale = mean + period, *shift = scale + period;
-    int64_t lo, hi, row, rows;
-    fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    if (lo == hi) return;
+    int64_t row;
+    const int64_t rows = own_rows(q->rows, c, team, &row);
+    if (rows <= 0) return;
     for (int64_t j = 0; j < c; j++) {
         mean[j] = ((const float *)buf[1])[j];
         scale[j] = inverse_deviation(var[j], q->eps) * (weight ? weight[j] : 1.0f);
         shift[j] = bias ? bias[j] : 0.0f;
     }
     for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
-    for (int64_t block = lo; block < hi; block++) {
-        rows_of_block(block, c, q->rows, &row, &rows);
-        op->k->norm_apply(x + row * c, rows * c, period, mean, scale, shift, (int)q->activation, (float)q->slope,
-                          (float *)buf[5] + row * c);
-    }
+    const fnn_norm norm = {.mean = mean, .scale = scale, .bias = shift};
+    op->k->norm_apply(&norm, x + row * c, rows * c, period, (int)q->activation, (float)q->slope,
+                      q->rows * c > FNN_PAST, (float *)buf[5] + row * c);
 }
 
 FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias y", apply_init, apply_run);
 
 /* ---- backward ------------------------------------------------------------------------------------------- */
 
-/* Scratch: mean, offset, slope, scale of each channel (period floats each), then two sums for each block. */
+enum { MEAN, SCALE, BIAS, OFFSET, SLOPE, COEFFICIENTS };
+
+/* Scratch: the coefficients of each channel (period floats each), then two sums for each block. */
 static fnn_status bwd_init(fnn_op *op) {
     const bwd_problem *q = op->problem;
     const fnn_status status = check(op, q->rows, q->c);
     if (status != FNN_OK) return status;
+    if (q->activation != FNN_ACT_NONE && q->activation != FNN_ACT_RELU)
+        return fnn_fail(op, FNN_UNSUPPORTED, "batch_norm_bwd: expected no activation or ReLU, got %lld",
+                        (long long)q->activation);
     const cut m = cut_matrix(q->rows, q->c);
     op->units = m.blocks * m.chunks > 0 ? m.blocks * m.chunks : 1;
-    op->scratch_shared = sizeof(float) * (size_t)(4 * op->k->norm_period(q->c) + 2 * m.blocks * m.c);
+    op->scratch_shared = sizeof(float) * (size_t)(COEFFICIENTS * op->k->norm_period(q->c) + 2 * m.blocks * m.c);
     op->flops = 9.0 * (double)q->rows * (double)q->c;
     op->bytes = 20.0 * (double)q->rows * (double)q->c;
     op->algorithm = q->training ? "sums, then dx" : "sums and dx";
     return FNN_OK;
 }
 
-/* dweight, dbias and the coefficients of dx for the channels of one chunk, from the block sums. */
-static void settle_channels(const fnn_op *op, void *const *buf, const piece *p, const float *partials, int64_t blocks,
-                            float *coefficients, int64_t period) {
+/* Mean, scale and bias of the channels [from, to), as the forward has them. */
+static void forward_coefficients(const bwd_problem *q, void *const *buf, float *coefficients, int64_t period,
+                                 int64_t from, int64_t to) {
+    const float *mean = buf[2], *var = buf[3], *weight = buf[4], *bias = buf[5];
+    for (int64_t j = from; j < to; j++) {
+        coefficients[MEAN * period + j] = mean[j];
+        coefficients[SCALE * period + j] = inverse_deviation(var[j], q->eps) * (weight ? weight[j] : 1.0f);
+        coefficients[BIAS * period + j] = bias ? bias[j] : 0.0f;
+    }
+}
+
+/* dweight, dbias and what they make of dx, for the channels [from, to) (FNN_NORM_MERGED at most) from the block
+ * sums. */
+static void settle_channels(const fnn_op *op, void *const *buf, const float *partials, int64_t blocks,
+                            float *coefficients, int64_t period, int64_t from, int64_t to) {
     const bwd_problem *q = op->problem;
-    const float *mean = buf[2], *var = buf[3], *weight = buf[4];
-    float *dweight = buf[6], *dbias = buf[7];
-    double sum[FNN_NORM_COLUMNS], product[FNN_NORM_COLUMNS];
-    op->k->norm_merge_sums(partials + p->channel, blocks, q->c, p->channels, sum, product);
-    for (int64_t j = 0; j < p->channels; j++) {
-        const int64_t at = p->channel + j;
-        const double inverse = 1.0 / sqrt((double)var[at] + q->eps), count = (double)q->rows;
-        dweight[at] = q->rows > 0 ? (float)(product[j] * inverse) : 0.0f; /* the variance of nothing is NaN */
-        dbias[at] = (float)sum[j];
-        coefficients[at] = mean[at];
-        coefficients[period + at] = q->training ? (float)(sum[j] / count) : 0.0f;
-        coefficients[2 * period + at] = q->training ? (float)(product[j] * inverse * inverse / count) : 0.0f;
-        coefficients[3 * period + at] = inverse_deviation(var[at], q->eps) * (weight ? weight[at] : 1.0f);
+    const float *var = buf[3];
+    float *dweight = buf[7], *dbias = buf[8];
+    double sum[FNN_NORM_MERGED], product[FNN_NORM_MERGED];
+    op->k->norm_merge_sums(partials + from, blocks, q->c, to - from, sum, product);
+    for (int64_t j = from; j < to; j++) {
+        const double inverse = 1.0 / sqrt((double)var[j] + q->eps), count = (double)q->rows;
+        dweight[j] = q->rows > 0 ? (float)(product[j - from] * inverse) : 0.0f; /* the variance of nothing is NaN */
+        dbias[j] = (float)sum[j - from];
+        coefficients[OFFSET * period + j] = (float)(sum[j - from] / count);
+        coefficients[SLOPE * period + j] = (float)(product[j - from] * inverse * inverse / count);
+    }
+}
+
+static void sum_blocks(const fnn_op *op, void *const *buf, const cut *m, const float *coefficients, int64_t period,
+                       float *partials, const fnn_team *team) {
+    const bwd_problem *q = op->problem;
+    const float *dy = buf[0], *x = buf[1];
+    int64_t lo, hi;
+    fnn_share(m->blocks * m->chunks, team->tid, team->n, &lo, &hi);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        const piece p = piece_at(m, unit);
+        float *partial = partial_of(m, partials, &p);
+        const int64_t at = p.row * m->c + p.channel;
+        op->k->norm_grad_block(dy + at, x + at, p.rows, m->c, p.channels, coefficients + MEAN * period + p.channel,
+                               coefficients + SCALE * period + p.channel,
+                               q->activation ? coefficients + BIAS * period + p.channel : NULL, partial,
+                               partial + m->c);
     }
 }
 
 static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const bwd_problem *q = op->problem;
     const cut m = cut_matrix(q->rows, q->c);
-    const float *dy = buf[0], *x = buf[1], *mean = buf[2];
     const int64_t period = op->k->norm_period(q->c);
-    float *coefficients = scratch, *partials = coefficients + 4 * period;
-    int64_t lo, hi, row, rows;
-    fnn_share(m.blocks * m.chunks, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const piece p = piece_at(&m, unit);
-        float *partial = partial_of(&m, partials, &p);
-        const int64_t at = p.row * m.c + p.channel;
-        op->k->norm_grad_block(dy + at, x + at, p.rows, m.c, p.channels, mean + p.channel, partial, partial + m.c);
+    float *coefficients = scratch, *partials = coefficients + COEFFICIENTS * period;
+    int64_t lo, hi, row;
+    fnn_share(ceil_div(m.c, FNN_NORM_MERGED), team->tid, team->n, &lo, &hi);
+    const int64_t from = lo * FNN_NORM_MERGED, to = least(hi * FNN_NORM_MERGED, m.c);
+    forward_coefficients(q, buf, coefficients, period, from, to);
+    fnn_team_wait(team);
+    sum_blocks(op, buf, &m, coefficients, period, partials, team);
+    fnn_team_wait(team);
+    for (int64_t j = from; j < to; j += FNN_NORM_MERGED)
+        settle_channels(op, buf, partials, m.blocks, coefficients, period, j, least(j + FNN_NORM_MERGED, to));
+    if (period > m.c) { /* one thread then has had all the channels, and repeats them */
+        for (int i = 0; i < COEFFICIENTS && from < to; i++) repeat_array(coefficients + i * period, m.c, period);
     }
     fnn_team_wait(team);
-    fnn_share(m.chunks, team->tid, team->n, &lo, &hi);
-    for (int64_t chunk = lo; chunk < hi; chunk++) {
-        const piece p = piece_at(&m, chunk);
-        settle_channels(op, buf, &p, partials, m.blocks, coefficients, period);
-    }
-    fnn_team_wait(team);
-    if (team->tid == 0)
-        for (int i = 0; i < 4; i++) repeat_array(coefficients + i * period, m.c, period);
-    fnn_team_wait(team);
-    fnn_share(m.c > 0 ? apply_blocks(m.rows, m.c) : 0, team->tid, team->n, &lo, &hi);
-    const float *slope = q->training ? coefficients + 2 * period : NULL;
-    for (int64_t block = lo; block < hi; block++) {
-        rows_of_block(block, m.c, m.rows, &row, &rows);
-        op->k->norm_grad_apply(dy + row * m.c, x + row * m.c, rows * m.c, period, coefficients, coefficients + period,
-                               slope, coefficients + 3 * period, (float *)buf[5] + row * m.c);
-    }
+    const int64_t rows = own_rows(m.rows, m.c, team, &row);
+    if (rows <= 0) return;
+    const fnn_norm norm = {.mean = coefficients + MEAN * period,
+                           .scale = coefficients + SCALE * period,
+                           .bias = q->activation ? coefficients + BIAS * period : NULL,
+                           .offset = coefficients + OFFSET * period,
+                           .slope = q->training ? coefficients + SLOPE * period : NULL};
+    op->k->norm_grad_apply(&norm, (const float *)buf[0] + row * m.c, (const float *)buf[1] + row * m.c, rows * m.c,
+                           period, m.rows * m.c > FNN_PAST, (float *)buf[6] + row * m.c);
 }
 
-FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight dx dweight dbias", bwd_init, bwd_run);
+FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight ?bias dx dweight dbias", bwd_init, bwd_run);
 
 /* ---- running averages ----------------------------------------------------------------------------------- */
 

@@ -128,7 +128,9 @@ class BatchNormBwd(Primitive):
     def lower(self, call: Call) -> list[Step]:
         attrs = call.attrs
         fields = {**_rows(_node(call.inputs[1]).spec), "eps": attrs["eps"], "training": int(attrs["training"])}
-        return [Step(self.name, fields, [*call.inputs, *call.outputs])]
+        bias = call.inputs[5] if call.fused else None  # see graph/fuse.py
+        activation = fused_activation(call)["activation"]
+        return [Step(self.name, {**fields, "activation": activation}, [*call.inputs[:5], bias, *call.outputs])]
 
 
 @register
