@@ -18,6 +18,7 @@
 #include "conv.h"
 #include "conv_weights.h"
 #include "conv_weights_pack.h"
+#include "conv_strip.h"
 #include "depthwise.h"
 #include "depthwise_tile.h"
 #include "depthwise_sums.h"
@@ -37,6 +38,8 @@ const fnn_kernels FNN_TABLE = {
     .weights_mr = WEIGHTS_MR,
     .weights_nr = WEIGHTS_NR,
     .weights_ld = WEIGHTS_LD,
+    .strip_mr = STRIP_MR,
+    .strip_nr = STRIP_NR,
 #define FNN_KERNEL(ret, name, args) .name = name,
 #include "kernels.inc"
 #undef FNN_KERNEL

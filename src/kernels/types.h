@@ -53,6 +53,44 @@ typedef struct fnn_walk {
     int32_t count, tap, tap_step, src, src_step;
 } fnn_walk;
 
+/* How the lines of a source are copied for a direct convolution; see kernels/conv_strip.h. */
+typedef struct fnn_strip_copy {
+    int64_t src_w, src_pixel;     /* extent of a line; floats from one of its pixels to the next */
+    int64_t first, step, columns; /* source columns first, first + step, ...: so many, zeros outside */
+    int64_t channels, pixel;      /* floats copied a pixel; floats from one copy to the next */
+    int prologue;                 /* copies become act(x * scale + shift), scale and shift per channel or NULL */
+    const float *scale, *shift;
+    int activation;
+    float slope;
+} fnn_strip_copy;
+
+/* How weights are packed for it. */
+typedef struct fnn_strip_weights {
+    int64_t taps, channels, channel_stride, column_stride, group_stride;
+    const int64_t *place; /* of each tap: rows of the panel before its first channel */
+} fnn_strip_weights;
+
+/* A strip of outputs by one panel of weights. */
+typedef struct fnn_strip {
+    const float *a;                      /* copied lines from source line h0 on, at the strip's first pixel */
+    int64_t h0, line, row, run;          /* floats between lines, between neighbouring outputs, between runs */
+    int64_t src_h, step;                 /* lines of the source; of them, from one output line to the next */
+    int64_t n_taps, tap_first, tap_step; /* output line i meets i * step + tap_first, then every tap_step */
+    int64_t n_segments, length;          /* a line of taps: contiguous floats of a pixel's row, */
+    const int64_t *segment;              /* so far from it */
+    const float *b;                      /* the panel: [lines of taps][segments][length][columns] */
+    int64_t n;                           /* its columns */
+    int runs, width;                     /* outputs of the strip */
+    float *c;                            /* element (line 0, the first output, column 0) */
+    int64_t c_line, c_pixel, c_run;
+    int accumulate;
+    const float *bias, *residual; /* bias at column 0, or NULL; residual addressed as c, or NULL */
+    int activation;
+    float slope;
+    const float *ahead, *then; /* what will be needed next, to be brought nearer meanwhile: cache lines */
+    int64_t ahead_lines, then_lines;
+} fnn_strip;
+
 /* A depthwise convolution (or its gradient for the input) as seen from the pixels it writes; kernels/depthwise.h. */
 typedef struct fnn_depthwise {
     int64_t channels, multiplier; /* channels written; output channels per input channel */

@@ -1,14 +1,30 @@
 /* Convolution and its two gradients: three op classes that choose among the algorithms of conv2d_algorithms.h. */
 #include "conv2d_algorithms.h"
 
-static const conv2d_algorithm *const forward[] = {&fnn_conv2d_depthwise_tiles, &fnn_conv2d_depthwise,
-                                                  &fnn_conv2d_gemm, NULL};
-static const conv2d_algorithm *const bwd_data[] = {&fnn_conv2d_depthwise_tiles_bwd_data,
-                                                   &fnn_conv2d_depthwise_bwd_data, &fnn_conv2d_scatter_bwd_data,
-                                                   &fnn_conv2d_gemm_bwd_data, NULL};
-static const conv2d_algorithm *const bwd_weights[] = {&fnn_conv2d_depthwise_tiles_bwd_weights,
-                                                      &fnn_conv2d_depthwise_bwd_weights, &fnn_conv2d_gemm_bwd_weights,
-                                                      &fnn_conv2d_taps_bwd_weights, NULL};
+/* clang-format off */
+static const conv2d_algorithm *const forward[] = {
+    &fnn_conv2d_depthwise_tiles,
+    &fnn_conv2d_depthwise,
+    &fnn_conv2d_strip,
+    &fnn_conv2d_gemm,
+    NULL,
+};
+static const conv2d_algorithm *const bwd_data[] = {
+    &fnn_conv2d_depthwise_tiles_bwd_data,
+    &fnn_conv2d_depthwise_bwd_data,
+    &fnn_conv2d_scatter_bwd_data,
+    &fnn_conv2d_strip_bwd_data,
+    &fnn_conv2d_gemm_bwd_data,
+    NULL,
+};
+static const conv2d_algorithm *const bwd_weights[] = {
+    &fnn_conv2d_depthwise_tiles_bwd_weights,
+    &fnn_conv2d_depthwise_bwd_weights,
+    &fnn_conv2d_gemm_bwd_weights,
+    &fnn_conv2d_taps_bwd_weights,
+    NULL,
+};
+/* clang-format on */
 
 /* Whether precision and override let a row run. */
 static int is_allowed(const conv2d_problem *p, const conv2d_algorithm *row) {

@@ -1,0 +1,60 @@
+/* Direct convolution by strips of output lines (kernels/conv_strip.h): what the forward pass and the gradient for the
+ * input have in common. Both are sums over taps of a source's pixels times weights:
+ *
+ *   dst(part, line i, column j) = sum over taps of src(i * step_h + tap_h, j * step_w + tap_w) * w(tap)
+ *
+ * Forward has one part, y. The gradient's parts are the pixels of dx whose coordinates agree modulo the stride: each
+ * has its own taps, the source is dy, and all parts read the same copies of it. */
+#ifndef FASTNN_OPS_CONV2D_STRIP_H
+#define FASTNN_OPS_CONV2D_STRIP_H
+
+#include "conv2d_algorithms.h"
+
+/* Taps along one side in ascending order of where they lie: index in the filter, offset in the source. */
+typedef struct strip_taps {
+    int64_t count, *tap, *offset;
+} strip_taps;
+
+typedef struct strip_part {
+    int64_t grid_h, grid_w;               /* its outputs */
+    int64_t first, line, pixel;           /* where they lie in dst, in floats */
+    int64_t n_taps, tap_first, tap_step;  /* lines of taps */
+    int64_t n_segments, length, *segment; /* a line of taps in copied pixels */
+    int64_t k_first, k;                   /* its rows in a panel of weights */
+} strip_part;
+
+typedef struct strip_plan {
+    int64_t n, groups, channels; /* images; groups and source channels of each */
+    int64_t src_h, src_w, src_pixel, step_h;
+    int64_t low_h, high_h; /* extreme offsets of lines of taps */
+    fnn_strip_copy copy;
+    int64_t line, row;          /* floats of a copied line; between the pixels of neighbouring outputs */
+    int64_t columns, panels, k; /* output channels of a group, in so many panels; rows of a panel */
+    int64_t dst_image;          /* floats between images of dst */
+    int64_t runs, sets, lines;  /* images in a tile, sets of so many, output lines of an image */
+    int64_t block, block_lines; /* output lines, and the source lines that they need */
+    int by_panels;              /* threads share panels, each packs its own */
+    fnn_strip_weights weights;
+    int64_t n_parts, *tables;
+    strip_part part[];
+} strip_plan;
+
+/* What a run is given. */
+typedef struct strip_call {
+    const strip_plan *plan;
+    const float *src, *w;
+    const float *in_scale, *in_shift, *bias, *residual;
+    float *dst;
+    int accumulate, activation;
+    float slope;
+} strip_call;
+
+/* The plan's sizes that follow from the rest: panels, blocks, sets; the op's units and scratch. */
+void fnn_strip_finish(fnn_op *op, strip_plan *plan);
+void fnn_strip_run(const fnn_op *op, const strip_call *call, void *scratch, const fnn_team *team);
+
+/* Images a tile spans where a line has grid_w outputs, and cycles of one k for a line of one image. */
+int64_t fnn_strip_runs(const fnn_kernels *kernels, int64_t n, int64_t grid_w);
+double fnn_strip_line_cycles(const fnn_kernels *kernels, int64_t runs, int64_t grid_w, int64_t columns);
+
+#endif

@@ -1,0 +1,217 @@
+/* Plans of the strips for the forward pass and for the gradient for the input, and their rows among the algorithms. */
+#include <stdlib.h>
+
+#include "conv2d_strip.h"
+
+#define ALIAS_FLOATS 1024 /* pixels so far apart, or a multiple, fall into the same set of a first-level cache */
+#define PACK_WEIGHT 0.5   /* cycles a packed weight */
+#define COPY 0.2          /* cycles a copied value */
+#define TILE_OVERHEAD 80  /* cycles a tile */
+
+/* ---- taps along a side ---------------------------------------------------------------------------------- */
+
+static strip_taps forward_taps(int64_t kernel, int64_t padding, int64_t dilation, int64_t *room) {
+    strip_taps s = {kernel, room, room + kernel};
+    for (int64_t k = 0; k < kernel; k++) s.tap[k] = k, s.offset[k] = k * dilation - padding;
+    return s;
+}
+
+/* The taps that input coordinates congruent to r modulo the stride use; later taps lie further left in dy. */
+static strip_taps gradient_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                                int64_t *room) {
+    strip_taps s = {0, room, room + kernel};
+    for (int64_t k = kernel - 1; k >= 0; k--) {
+        const int64_t at = r + padding - k * dilation;
+        if (at % stride != 0) continue;
+        s.tap[s.count] = k, s.offset[s.count++] = at / stride;
+    }
+    return s;
+}
+
+/* ---- plans ---------------------------------------------------------------------------------------------- */
+
+static strip_plan *new_plan(int64_t n_parts, const conv2d_problem *p) {
+    /* Tables: place of each tap, segments of each part, and room for two sides' taps. */
+    const int64_t taps = p->kh * p->kw, words = taps + n_parts * p->kw + 2 * (p->kh + p->kw);
+    const size_t head = sizeof(strip_plan) + (size_t)n_parts * sizeof(strip_part);
+    strip_plan *plan = calloc(1, head + (size_t)words * sizeof(int64_t));
+    if (!plan) return NULL;
+    plan->n_parts = n_parts, plan->n = p->n, plan->groups = p->groups;
+    plan->tables = (int64_t *)((char *)plan + head);
+    return plan;
+}
+
+static int64_t *segments_of(const strip_plan *plan, const conv2d_problem *p, int64_t part) {
+    return plan->tables + p->kh * p->kw + part * p->kw;
+}
+
+static int64_t *room_of(const strip_plan *plan, const conv2d_problem *p) {
+    return plan->tables + p->kh * p->kw + plan->n_parts * p->kw;
+}
+
+/* A line's copy: columns from low on, every one or only those that the one tap of each output meets. */
+static void set_copy(strip_plan *plan, int64_t grid_w, int64_t step_w, int64_t low, int64_t high, int compact) {
+    const int64_t between = compact ? 1 : step_w;
+    int64_t pixel = plan->channels;
+    if (between * pixel % ALIAS_FLOATS == 0) pixel += 16;
+    plan->row = between * pixel;
+    plan->copy = (fnn_strip_copy){.src_w = plan->src_w,
+                                  .src_pixel = plan->src_pixel,
+                                  .first = low,
+                                  .step = compact ? step_w : 1,
+                                  .columns = compact ? grid_w : (grid_w - 1) * step_w + high - low + 1,
+                                  .channels = plan->channels,
+                                  .pixel = pixel};
+    plan->line = gemm_ceil_div(plan->copy.columns * pixel, 16) * 16;
+}
+
+/* The taps of a part, its segments in copied lines, and the places of its taps in a panel. */
+static void set_taps(strip_plan *plan, strip_part *f, const strip_taps *h, const strip_taps *w, int64_t kw,
+                     int64_t *place) {
+    f->k_first = plan->k, f->k = h->count * w->count * plan->channels;
+    plan->k += f->k;
+    if (f->k == 0) return;
+    f->n_taps = h->count, f->tap_first = h->offset[0];
+    f->tap_step = h->count > 1 ? h->offset[1] - h->offset[0] : 1;
+    f->n_segments = w->count, f->length = plan->channels;
+    int touching = plan->copy.pixel == plan->channels;
+    for (int64_t j = 0; j < w->count; j++) {
+        f->segment[j] = (w->offset[j] - plan->copy.first) / plan->copy.step * plan->copy.pixel;
+        if (j > 0) touching &= w->offset[j] - w->offset[j - 1] == plan->copy.step;
+        for (int64_t i = 0; i < h->count; i++)
+            place[h->tap[i] * kw + w->tap[j]] = f->k_first + (i * w->count + j) * plan->channels;
+    }
+    if (touching) f->n_segments = 1, f->length *= w->count;
+}
+
+static fnn_status forward_init(fnn_op *op) {
+    const conv2d_problem *p = op->problem;
+    strip_plan *plan = op->plan = new_plan(1, p);
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    int64_t *room = room_of(plan, p);
+    const strip_taps h = forward_taps(p->kh, p->padding[0], p->dilation[0], room),
+                     w = forward_taps(p->kw, p->padding[2], p->dilation[1], room + 2 * p->kh);
+    plan->channels = icg, plan->columns = ocg;
+    plan->src_h = p->ih, plan->src_w = p->iw, plan->src_pixel = p->ic, plan->step_h = p->stride[0];
+    plan->low_h = h.offset[0], plan->high_h = h.offset[h.count - 1];
+    plan->lines = p->oh, plan->dst_image = p->oh * p->ow * p->oc;
+    plan->runs = fnn_strip_runs(op->k, p->n, p->ow);
+    set_copy(plan, p->ow, p->stride[1], w.offset[0], w.offset[w.count - 1], w.count == 1);
+    plan->copy.prologue = p->in_affine || p->in_activation;
+    plan->copy.activation = (int)p->in_activation, plan->copy.slope = (float)p->in_slope;
+    plan->part[0] = (strip_part){
+        .grid_h = p->oh, .grid_w = p->ow, .line = p->ow * p->oc, .pixel = p->oc, .segment = segments_of(plan, p, 0)};
+    set_taps(plan, &plan->part[0], &h, &w, p->kw, plan->tables);
+    plan->weights = (fnn_strip_weights){taps, icg, taps, icg * taps, ocg * icg * taps, plan->tables};
+    fnn_strip_finish(op, plan);
+    return FNN_OK;
+}
+
+/* Extreme offsets of all parts along a side. */
+static void gradient_reach(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, int64_t *room,
+                           int64_t *low, int64_t *high) {
+    int found = 0;
+    for (int64_t r = 0; r < stride; r++) {
+        const strip_taps t = gradient_taps(r, kernel, stride, padding, dilation, room);
+        if (t.count == 0) continue;
+        const int64_t first = t.offset[0], last = t.offset[t.count - 1];
+        *low = !found || first < *low ? first : *low;
+        *high = !found || last > *high ? last : *high;
+        found = 1;
+    }
+}
+
+static int64_t phase_size(int64_t size, int64_t r, int64_t stride) {
+    return size > r ? gemm_ceil_div(size - r, stride) : 0;
+}
+
+static fnn_status gradient_init(fnn_op *op) {
+    const conv2d_problem *p = op->problem;
+    const int64_t sh = p->stride[0], sw = p->stride[1];
+    strip_plan *plan = op->plan = new_plan(sh * sw, p);
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    int64_t *room = room_of(plan, p), low_w = 0, high_w = 0;
+    plan->channels = ocg, plan->columns = icg;
+    plan->src_h = p->oh, plan->src_w = p->ow, plan->src_pixel = p->oc, plan->step_h = 1;
+    gradient_reach(p->kh, sh, p->padding[0], p->dilation[0], room, &plan->low_h, &plan->high_h);
+    gradient_reach(p->kw, sw, p->padding[2], p->dilation[1], room, &low_w, &high_w);
+    plan->lines = phase_size(p->ih, 0, sh), plan->dst_image = p->ih * p->iw * p->ic;
+    plan->runs = fnn_strip_runs(op->k, p->n, phase_size(p->iw, 0, sw));
+    set_copy(plan, phase_size(p->iw, 0, sw), 1, low_w, high_w, 0);
+    for (int64_t i = 0; i < plan->n_parts; i++) {
+        const int64_t rh = i / sw, rw = i % sw;
+        const strip_taps h = gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
+                         w = gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh);
+        plan->part[i] = (strip_part){.grid_h = phase_size(p->ih, rh, sh),
+                                     .grid_w = phase_size(p->iw, rw, sw),
+                                     .first = (rh * p->iw + rw) * p->ic,
+                                     .line = sh * p->iw * p->ic,
+                                     .pixel = sw * p->ic,
+                                     .segment = segments_of(plan, p, i)};
+        set_taps(plan, &plan->part[i], &h, &w, p->kw, plan->tables);
+    }
+    plan->weights = (fnn_strip_weights){taps, ocg, icg * taps, taps, ocg * icg * taps, plan->tables};
+    fnn_strip_finish(op, plan);
+    return FNN_OK;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------------- */
+
+static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const conv2d_problem *p = op->problem;
+    const strip_call call = {.plan = op->plan,
+                             .src = buf[X],
+                             .w = buf[W],
+                             .in_scale = buf[IN_SCALE],
+                             .in_shift = buf[IN_SHIFT],
+                             .bias = buf[BIAS],
+                             .residual = buf[RESIDUAL],
+                             .dst = buf[Y],
+                             .accumulate = (int)p->accumulate,
+                             .activation = (int)p->activation,
+                             .slope = (float)p->slope};
+    fnn_strip_run(op, &call, scratch, team);
+}
+
+static void gradient_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const strip_call call = {.plan = op->plan, .src = buf[0], .w = buf[1], .dst = buf[2]};
+    fnn_strip_run(op, &call, scratch, team);
+}
+
+/* ---- choice --------------------------------------------------------------------------------------------- */
+
+static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+    (void)kernels;
+    return !p->statistics && p->n > 0 && p->ic > 0 && p->oc > 0 && p->oh > 0 && p->ow > 0;
+}
+
+/* lines of width outputs of one image and part, k taps and channels for n columns. */
+static double lines_cost(const fnn_kernels *kernels, int64_t runs, double lines, int64_t width, double k, int64_t n) {
+    const double tiles = (double)gemm_ceil_div(width, kernels->strip_mr / runs) / (double)runs *
+                         (double)gemm_ceil_div(n, kernels->strip_nr);
+    return lines * (fnn_strip_line_cycles(kernels, runs, width, n) * k + TILE_OVERHEAD * tiles);
+}
+
+static double forward_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, p->ow), (double)(p->n * p->oh), p->ow,
+                                    (double)(icg * taps), ocg);
+    return (double)p->groups * tiles + COPY * (double)(p->n * p->ih * p->iw * p->ic) +
+           PACK_WEIGHT * (double)(p->oc * icg * taps);
+}
+
+static double gradient_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
+    const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
+    const int64_t phases = p->stride[0] * p->stride[1], width = phase_size(p->iw, 0, p->stride[1]);
+    const double lines = (double)(p->n * phase_size(p->ih, 0, p->stride[0]) * phases);
+    const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, width), lines, width,
+                                    (double)(ocg * taps) / (double)phases, icg);
+    return (double)p->groups * tiles + COPY * (double)(p->n * p->oh * p->ow * p->oc) +
+           PACK_WEIGHT * (double)(p->oc * icg * taps);
+}
+
+const conv2d_algorithm fnn_conv2d_strip = {"strip", CONV2D_DIRECT, applies, forward_cost, forward_init, forward_run};
+const conv2d_algorithm fnn_conv2d_strip_bwd_data = {"strip",       CONV2D_DIRECT, applies,
+                                                    gradient_cost, gradient_init, gradient_run};
