@@ -112,17 +112,23 @@ class Conv:
         return n, self.oc, oh, ow
 
     def cases(self) -> Iterator[Case]:
-        """The four cases of this geometry."""
+        """The four cases of this geometry, by the algorithm that is chosen for it and by others that it would hide."""
+        yield from self.cases_by("auto", self.name)
+        if self.groups == 1 and max(self.x[1], self.oc) <= 16 and self.group not in ("big", "empty"):
+            yield from self.cases_by("small", f"{self.name}_small")
+            yield from self.cases_by("gemm", f"{self.name}_gemm")
+
+    def cases_by(self, algorithm: str, name: str) -> Iterator[Case]:
         attrs: dict[str, Any] = {
             "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups,
-            "algorithm": "auto",
+            "algorithm": algorithm,
         }  # fmt: skip
         x, dy, w = f(*self.x), f(*self.output()), f(self.oc, self.x[1] // self.groups, *self.kernel)
-        yield Case("conv2d", self.name, (x, w, f(self.oc)), attrs, self.group)
+        yield Case("conv2d", name, (x, w, f(self.oc)), attrs, self.group)
         if self.group != "big":
-            yield Case("conv2d", f"{self.name}_nobias", (x, w), attrs, self.group)
-        yield Case("conv2d_bwd_data", self.name, (dy, w), {"input_size": self.x[2:], **attrs}, self.group)
-        yield Case("conv2d_bwd_weights", self.name, (dy, x), {"kernel_size": self.kernel, **attrs}, self.group)
+            yield Case("conv2d", f"{name}_nobias", (x, w), attrs, self.group)
+        yield Case("conv2d_bwd_data", name, (dy, w), {"input_size": self.x[2:], **attrs}, self.group)
+        yield Case("conv2d_bwd_weights", name, (dy, x), {"kernel_size": self.kernel, **attrs}, self.group)
 
 
 def same(pad: int) -> tuple[int, int, int, int]:
@@ -134,6 +140,7 @@ def conv_geometries() -> Iterator[Conv]:
     yield from tail_convs()
     yield from grouped_convs()
     yield from block_convs()
+    yield from small_convs()
     yield from network_convs()
 
 
@@ -265,6 +272,21 @@ def block_convs() -> Iterator[Conv]:
     yield Conv("many_panels_1x1", (6, 300, 6, 7), 610, (1, 1), group="blocks")
     yield Conv("depthwise_lines", (2, 19, 40, 41), 19, (3, 3), (1, 1), same(1), groups=19, group="blocks")
     yield Conv("depthwise_stride2_lines", (3, 70, 33, 20), 70, (3, 3), (2, 2), same(1), groups=70, group="blocks")
+
+
+def small_convs() -> Iterator[Conv]:
+    """Few channels: whole images in the lanes and pieces of them, full and half empty lanes, every channel count."""
+    for batch in (1, 3, 4, 16, 17, 35):
+        yield Conv(f"small_batch{batch}", (batch, 6, 12, 12), 16, (5, 5), group="small")
+        yield Conv(f"small_padded_batch{batch}", (batch, 1, 9, 14), 6, (5, 5), padding=same(2), group="small")
+    for channels in range(1, 17):
+        yield Conv(
+            f"small_channels{channels}", (5, channels, 6, 7), 17 - channels, (3, 3), padding=same(1), group="small"
+        )
+    yield Conv("small_wide_image", (1, 2, 40, 61), 3, (3, 3), padding=same(1), group="small")
+    yield Conv("small_stride2", (9, 3, 21, 20), 8, (5, 5), (2, 2), same(2), group="small")
+    yield Conv("small_dilation2", (9, 3, 17, 18), 4, (3, 3), padding=same(2), dilation=(2, 2), group="small")
+    yield Conv("small_borders", (18, 2, 3, 4), 3, (5, 3), padding=(4, 1, 2, 5), group="small")
 
 
 def network_convs() -> Iterator[Conv]:

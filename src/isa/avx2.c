@@ -7,5 +7,7 @@
 #define GEMM_KC 256
 #define GEMM_NV 2
 #define DW_COLUMNS 4
+#define SMALL_R 4
+#define SMALL_P 3
 
 #include "../kernels/all.h"

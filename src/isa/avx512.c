@@ -8,5 +8,7 @@
 #define GEMM_KC 512
 #define GEMM_NV 2
 #define DW_COLUMNS 7
+#define SMALL_R 6
+#define SMALL_P 4
 
 #include "../kernels/all.h"

@@ -11,5 +11,7 @@
 #define GEMM_KC 256
 #define GEMM_NV 3
 #define DW_COLUMNS 7
+#define SMALL_R 6
+#define SMALL_P 4
 
 #include "../kernels/all.h"

@@ -1,6 +1,6 @@
 /* Every kernel body, for one level: included once by each isa/<level>.c after its simd header, which fills in
  *   FNN_LEVEL  the level's name, GEMM_MR and GEMM_NV (rows and vectors of the register tile), GEMM_KC (longest k),
- *   DW_COLUMNS  columns of the depthwise tile.
+ *   DW_COLUMNS (columns of the depthwise tile), SMALL_R and SMALL_P (channels and pixels of conv_small.h\'s).
  * Everything here is static: copies compiled with other flags can never be merged by the linker. */
 #include "table.h"
 #include "peak.h"
@@ -19,6 +19,7 @@
 #include "conv_weights.h"
 #include "conv_weights_pack.h"
 #include "conv_strip.h"
+#include "conv_small.h"
 #include "depthwise.h"
 #include "depthwise_tile.h"
 #include "depthwise_sums.h"
@@ -40,6 +41,8 @@ const fnn_kernels FNN_TABLE = {
     .weights_ld = WEIGHTS_LD,
     .strip_mr = STRIP_MR,
     .strip_nr = STRIP_NR,
+    .small_r = SMALL_R,
+    .small_p = SMALL_P,
 #define FNN_KERNEL(ret, name, args) .name = name,
 #include "kernels.inc"
 #undef FNN_KERNEL

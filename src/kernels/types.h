@@ -151,6 +151,42 @@ typedef struct fnn_weights_block {
  * beginning when it is read, and the lines need not be read before they are written. */
 #define FNN_PAST (4 << 20)
 
+/* Tiles of NHWC images, one a lane: tile (image, i, j) starts at pixel (first_h + i * step_h, first_w + j * step_w),
+ * which may be outside. See kernels/conv_small.h. */
+typedef struct fnn_small_tiles {
+    int64_t images, h, w, c;
+    int64_t grid_h, grid_w, first_h, first_w, step_h, step_w;
+    int64_t rows, columns; /* pixels of a tile */
+} fnn_small_tiles;
+
+/* Neighbouring pixels of a line of a tile that are computed together, and what they read: for each kh per_kh places in
+ * the turned tile and in the weights. */
+typedef struct fnn_small_block {
+    int64_t column, pixels, per_kh;
+    const int32_t *x_at, *w_at;
+} fnn_small_block;
+
+typedef struct fnn_small {
+    fnn_small_tiles from, to;
+    int64_t outputs, w_out; /* channels written; weights from one to the next */
+    int64_t x_pixel, x_row; /* floats of the turned tile from one output pixel or line to the next */
+    int64_t n_blocks;
+    const fnn_small_block *block;
+    const int32_t *kh_range;       /* first and end for each line */
+    int64_t x_floats, line_floats; /* of scratch */
+    int accumulate;
+    int activation, late_activation; /* at once, or after y and residual were added */
+    float slope;
+} fnn_small;
+
+typedef struct fnn_small_outer {
+    fnn_small_tiles from, grad;
+    int64_t outputs, taps, rows, columns; /* taps: of all input channels, in the order of dw; rows, columns: of dy */
+    int64_t x_pixel, x_row;
+    const int32_t *x_at; /* of each tap in the turned tile */
+    int64_t x_floats, dy_floats;
+} fnn_small_outer;
+
 /* ---- elementwise, copies -------------------------------------------------------------------------------- */
 
 typedef enum { FNN_FLOAT32 = 0, FNN_UINT8 = 1, FNN_INT32 = 2, FNN_INT64 = 3, FNN_UINT64 = 4 } fnn_dtype;

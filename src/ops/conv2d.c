@@ -7,6 +7,7 @@ static const conv2d_algorithm *const forward[] = {
     &fnn_conv2d_depthwise,
     &fnn_conv2d_strip,
     &fnn_conv2d_gemm,
+    &fnn_conv2d_small,
     NULL,
 };
 static const conv2d_algorithm *const bwd_data[] = {
@@ -15,12 +16,14 @@ static const conv2d_algorithm *const bwd_data[] = {
     &fnn_conv2d_scatter_bwd_data,
     &fnn_conv2d_strip_bwd_data,
     &fnn_conv2d_gemm_bwd_data,
+    &fnn_conv2d_small_bwd_data,
     NULL,
 };
 static const conv2d_algorithm *const bwd_weights[] = {
     &fnn_conv2d_depthwise_tiles_bwd_weights,
     &fnn_conv2d_depthwise_bwd_weights,
     &fnn_conv2d_gemm_bwd_weights,
+    &fnn_conv2d_small_bwd_weights,
     &fnn_conv2d_taps_bwd_weights,
     NULL,
 };

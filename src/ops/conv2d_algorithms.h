@@ -39,11 +39,17 @@ extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_t
 extern const conv2d_algorithm fnn_conv2d_strip, fnn_conv2d_strip_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights;
+extern const conv2d_algorithm fnn_conv2d_small, fnn_conv2d_small_bwd_data, fnn_conv2d_small_bwd_weights;
 
 /* Shares of the multiply-add rate that the general algorithm's tile loop reaches, and cycles a gathered value. */
 #define CONV2D_GEMM_EFFICIENCY 0.9
 #define CONV2D_GEMM_WEIGHTS_EFFICIENCY 0.85
 #define CONV2D_GEMM_PACK 0.15
+#define CONV2D_GEMM_PACK_FEW 0.65 /* where a pixel's channels are a short run */
+
+static inline double conv2d_gather_cycles(int64_t channels) {
+    return channels > 16 ? CONV2D_GEMM_PACK : CONV2D_GEMM_PACK_FEW;
+}
 
 /* Cycles of multiply-adds of m x n x k where columns come in whole vectors, at two vectors a cycle times efficiency. */
 static inline double conv2d_tile_cycles(const fnn_kernels *kernels, double m, int64_t n, double k,

@@ -19,7 +19,7 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->oc / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
-                                CONV2D_GEMM_PACK * pixels * k);
+                                conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
 }
 
 static fnn_status init(fnn_op *op) {

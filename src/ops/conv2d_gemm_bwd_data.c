@@ -98,7 +98,7 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double phases = (double)(p->stride[0] * p->stride[1]);
     const double k = (double)(p->oc / p->groups * p->kh * p->kw) / phases, pixels = (double)(p->n * p->ih * p->iw);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
-                                CONV2D_GEMM_PACK * pixels * k);
+                                conv2d_gather_cycles(p->oc / p->groups) * pixels * k);
 }
 
 static fnn_status init(fnn_op *op) {

@@ -22,7 +22,7 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow);
     return (double)p->groups *
            (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, CONV2D_GEMM_WEIGHTS_EFFICIENCY) +
-            CONV2D_GEMM_PACK * pixels * (double)(filter + ocg));
+            conv2d_gather_cycles(p->ic / p->groups) * pixels * (double)(filter + ocg));
 }
 
 static fnn_status init(fnn_op *op) {

@@ -10,7 +10,8 @@
 #define BLOCK_PIXELS 56 /* of dy whose products are held at once */
 #define MOST_COLUMNS 512
 #define SCATTER_EFFICIENCY 0.7 /* of the multiply-add rate */
-#define SCATTER_ADD 0.3        /* cycles a product */
+#define SCATTER_RUN 5.0        /* cycles to add a run of products to a line of dx, */
+#define SCATTER_ADD 3.0        /* and for each of its vectors */
 
 typedef struct scatter_plan {
     conv2d_problem g;
@@ -28,8 +29,10 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *g) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *g) {
     const double pixels = (double)(g->n * g->oh * g->ow);
     const int64_t columns = g->kh * g->kw * g->ic;
+    const int64_t span = g->dilation[1] == 1 ? g->kw : 1, runs = g->kh * g->kw / span;
+    const double add = SCATTER_RUN + SCATTER_ADD * (double)gemm_ceil_div(span * g->ic, kernels->vl);
     return conv2d_tile_cycles(kernels, pixels, columns, (double)g->oc, SCATTER_EFFICIENCY) +
-           SCATTER_ADD * pixels * (double)columns;
+           pixels * (double)runs * add;
 }
 
 static fnn_status init(fnn_op *op) {

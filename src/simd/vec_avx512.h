@@ -74,6 +74,12 @@ static inline vf v_load_quads(const float *const *row, int64_t k) {
     x = _mm512_insertf32x4(x, _mm_loadu_ps(row[8] + k), 2);
     return (vf)_mm512_insertf32x4(x, _mm_loadu_ps(row[12] + k), 3);
 }
+static inline void v_store_quads(float *const *row, int64_t k, vf x) {
+    _mm_storeu_ps(row[0] + k, _mm512_castps512_ps128((__m512)x));
+    _mm_storeu_ps(row[4] + k, _mm512_extractf32x4_ps((__m512)x, 1));
+    _mm_storeu_ps(row[8] + k, _mm512_extractf32x4_ps((__m512)x, 2));
+    _mm_storeu_ps(row[12] + k, _mm512_extractf32x4_ps((__m512)x, 3));
+}
 static inline void v_transpose_quads(vf r[4]) {
     const __m512 a = (__m512)r[0], b = (__m512)r[1], c = (__m512)r[2], d = (__m512)r[3];
     const __m512 ab_lo = _mm512_unpacklo_ps(a, b), ab_hi = _mm512_unpackhi_ps(a, b);
