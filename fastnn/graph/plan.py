@@ -275,9 +275,25 @@ class CompiledPlan(Plan):
     def _slot(self, node: Node) -> int:
         return self.slots.setdefault(self._root(node), len(self.slots))
 
+    # ---- for shortcuts ----
+
+    def slot_of(self, node: Node) -> int:
+        """Return the slot of a value's buffer, -1 where the program has none."""
+        return self.slots.get(self._root(node), -1)
+
+    def is_handed(self, node: Node) -> bool:
+        """Tell whether the value is computed into an array of the caller's own."""
+        return self._root(node) in self.handed
+
+    def reads_inputs_only(self) -> bool:
+        """Tell whether all that changes from run to run are the inputs' arrays, read as they are."""
+        return not any(n.source and n.source[0] != "input" for _, n in self.late_slots) and all(
+            not call.mutated for call, _ in self.lowered
+        )
+
     # ---- running ----
 
-    def _settle(self, threads: int) -> None:
+    def settle(self, threads: int) -> None:
         """Bind to the arena as it is now, growing it first if it is too small."""
         if self._scratch[0] != threads:
             self._scratch = (threads, self.program.scratch_bytes(threads))
@@ -291,7 +307,7 @@ class CompiledPlan(Plan):
     def run(self, phase: int, arrays: Mapping[int, np.ndarray]) -> bool:
         """Run one phase as C segments, with Python operations in between."""
         threads = _backend.get_num_threads()
-        self._settle(threads)
+        self.settle(threads)
         poisoning = phase == 0 and _backend.core().poisoning()
         if poisoning:
             self.arena.poison()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import _checks
 from fastnn.graph import Node, apply, as_node, eager
 
@@ -193,6 +195,20 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
 
 @eager
+def _product(input: Tensor, other: Tensor) -> Tensor:
+    return as_node(input) @ as_node(other)
+
+
+@eager
+def _product_of_turned(input: Tensor, other: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
+    return apply("matmul", input, other, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def _is_turned(value: Any) -> bool:
+    """Tell whether an array is the transpose of a matrix in C order: the product reads that as it is."""
+    return type(value) is np.ndarray and value.ndim == 2 and value.flags.fnc
+
+
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Return the matrix product, with PyTorch's rules for vectors and batches.
 
@@ -203,7 +219,13 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     >>> F.matmul(np.ones((2, 3)), np.ones((3, 4)))[0].tolist()
     [3.0, 3.0, 3.0, 3.0]
     """
-    return as_node(input) @ as_node(other)
+    a, b = _is_turned(input), _is_turned(other)
+    if (a or b) and np.ndim(input) == np.ndim(other) == 2 and np.shape(input)[1] == np.shape(other)[0]:
+        return _product_of_turned(input.T if a else input, other.T if b else other, a, b)
+    return _product(input, other)
+
+
+_product.__name__ = "matmul"
 
 
 @eager
