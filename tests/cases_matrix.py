@@ -303,4 +303,6 @@ def network_convs() -> Iterator[Conv]:
     yield Conv("resnet_expand", (2, 64, 56, 56), 256, (1, 1), group="big")
     yield Conv("mobilenet_dw_112", (1, 32, 112, 112), 32, (3, 3), padding=same(1), groups=32, group="big")
     yield Conv("mobilenet_dw_stride2", (1, 64, 112, 112), 64, (3, 3), (2, 2), same(1), groups=64, group="big")
+    yield Conv("mobilenet_dw_56", (3, 144, 56, 56), 144, (3, 3), padding=same(1), groups=144, group="big")
+    yield Conv("efficientnet_dw_stride2", (2, 144, 57, 56), 144, (5, 5), (2, 2), same(2), groups=144, group="big")
     yield Conv("resnext_3x3", (1, 128, 28, 28), 128, (3, 3), padding=same(1), groups=32, group="big")

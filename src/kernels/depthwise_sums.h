@@ -7,35 +7,52 @@
 /* R x T pixels of dy; K, S, R, T and mode are constants of the caller. */
 DW_INLINE void dw_sums_run(const int K, const int S, const int R, const int T, const int mode,
                            const fnn_depthwise_band *b, const dw_tile *t) {
-    const int64_t pixel = b->channels, line = b->src_w * pixel, dy_line = b->dst_w * pixel;
+    const int64_t pixel = b->channels, three = 3 * pixel, line = b->src_w * pixel, dy_line = b->dst_w * pixel;
     const int window_lines = DW_WINDOW(R, K, S), window_columns = DW_WINDOW(T, K, S);
     for (int64_t c = t->c0; c < t->c1; c += VL) {
         const int lanes = mode == DW_TAIL && t->c1 - c < VL ? (int)(t->c1 - c) : VL;
+        const float *first = b->sums + c, *last = first;
         vf dy[DW_LINES][DW_COLUMNS], sum[5][5];
-        DW_UNROLL for (int r = 0; r < R; r++) DW_UNROLL for (int q = 0; q < T; q++) {
-            const float *p = t->residual + r * dy_line + q * pixel + c;
-            dy[r][q] = gemm_read(p, lanes);
-            v_soon(p + R * dy_line);
+        DW_UNROLL for (int r = 0; r < R; r++) {
+            const float *p = t->residual + r * dy_line + c, *soon = p + R * dy_line;
+            DW_HIDE(p);
+            DW_HIDE(soon);
+            DW_UNROLL for (int q = 0; q < T; q++) {
+                dy[r][q] = gemm_read(dw_walk(&p, q, pixel, three), lanes);
+                v_soon(dw_walk(&soon, q, pixel, three));
+            }
         }
         DW_UNROLL for (int i = 0; i < window_lines; i++) {
-            const int ahead = i - DW_FIRST_SOON(K, S);
-            const float *soon = t->soon + ahead * line + c, *p = t->line[i] + c;
-            if (i < K)
-                DW_UNROLL for (int kw = 0; kw < K; kw++)
-                    sum[i][kw] = gemm_read(b->sums + (i * K + kw) * pixel + c, lanes);
-            if (mode == DW_INNER || t->line[i]) DW_UNROLL for (int j = 0; j < window_columns; j++, p += pixel) {
-                    if (ahead >= 0 && ahead < R * S && j < T * S) v_soon(soon + j * pixel);
+            if (i < K) {
+                const float *p = first;
+                DW_UNROLL for (int kw = 0; kw < K; kw++) sum[i][kw] = gemm_read(dw_walk(&p, kw, pixel, three), lanes);
+                first += K * pixel;
+                DW_HIDE(first);
+            }
+            if (mode == DW_INNER || t->line[i]) {
+                const int ahead = i - DW_FIRST_SOON(K, S);
+                const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c;
+                DW_HIDE(p);
+                DW_HIDE(soon);
+                DW_UNROLL for (int j = 0; j < window_columns; j++) {
+                    const float *at = dw_walk(&p, j, pixel, three);
+                    if (ahead >= 0 && ahead < R * S && j < T * S) v_soon(dw_walk(&soon, j, pixel, three));
                     if (mode != DW_INNER && !(t->columns >> j & 1)) continue;
-                    const vf x = gemm_read(p, lanes);
+                    const vf x = gemm_read(at, lanes);
                     DW_UNROLL for (int r = 0; r < R; r++) DW_UNROLL for (int q = 0; q < T; q++) {
                         const int kh = DW_TAP(r, i, K, S), kw = DW_TAP(q, j, K, S);
                         if (kh >= 0 && kh < K && kw >= 0 && kw < K) sum[kh][kw] = v_fma(x, dy[r][q], sum[kh][kw]);
                     }
                 }
+            }
             const int done = i - (R - 1) * S; /* the line of taps that no later line meets */
-            if (done >= 0)
+            if (done >= 0) {
+                const float *p = last;
                 DW_UNROLL for (int kw = 0; kw < K; kw++)
-                    v_store_n(b->sums + (done * K + kw) * pixel + c, sum[done][kw], lanes);
+                    v_store_n((float *)(uintptr_t)dw_walk(&p, kw, pixel, three), sum[done][kw], lanes);
+                last += K * pixel;
+                DW_HIDE(last);
+            }
         }
     }
 }

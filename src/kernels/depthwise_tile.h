@@ -34,6 +34,7 @@ typedef struct dw_tile {
     const float *residual;
     float *dst;
     int64_t c0, c1;
+    int past;
 } dw_tile;
 
 typedef void dw_tile_fn(const fnn_depthwise_band *b, const dw_tile *t);
@@ -44,58 +45,100 @@ static inline uint32_t dw_inside(int64_t first, int64_t count, int64_t lo, int64
     return from >= to ? 0 : (uint32_t)(((1u << to) - 1u) & ~((1u << from) - 1u));
 }
 
+/* Pixel j of a line that is walked from its first on: p is moved every third pixel, and hidden from the compiler, which
+ * would keep a register for each address otherwise. */
+#define DW_HIDE(p) __asm__("" : "+r"(p))
+DW_INLINE const float *dw_walk(const float **p, int j, int64_t pixel, int64_t three) {
+    if (j > 0 && j % 3 == 0) {
+        *p += three;
+        DW_HIDE(*p);
+    }
+    return *p + j % 3 * pixel;
+}
+
+#define DW_EACH(body)                                                                                                \
+    DW_UNROLL for (int r = 0; r < DW_LINES; r++) DW_UNROLL for (int q = 0; q < T; q++) {                             \
+        vf *const v = &acc[r][q];                                                                                    \
+        body;                                                                                                        \
+    }
+
+DW_INLINE void dw_epilogue(const int T, const int mode, const fnn_depthwise_band *b, const dw_tile *t, int64_t c,
+                           int lanes, vf acc[DW_LINES][DW_MOST_COLUMNS]) {
+    const vf slope = v_set1(b->slope);
+    if (b->bias) {
+        const vf bias = gemm_read(b->bias + c, lanes);
+        DW_EACH(*v += bias)
+    }
+    if (t->residual) {
+        const float *p = t->residual + c;
+        DW_EACH(const float *at = p + (r * b->dst_w + q) * b->channels;
+                if (mode == DW_INNER ||
+                    ((t->dst_lines >> r & 1) && (t->dst_columns >> q & 1))) *v += gemm_read(at, lanes))
+    }
+    if (b->activation == FNN_ACT_RELU) DW_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope))
+    if (b->activation == FNN_ACT_LEAKY_RELU) DW_EACH(*v = act_apply(*v, FNN_ACT_LEAKY_RELU, slope))
+}
+
 DW_INLINE void dw_store(const int T, const int mode, const fnn_depthwise_band *b, const dw_tile *t, int64_t c,
-                        int lanes, vf acc[DW_LINES][DW_MOST_COLUMNS]) {
-    const vf slope = v_set1(b->slope), bias = b->bias ? gemm_read(b->bias + c, lanes) : v_zero();
-    const int64_t line = b->dst_w * b->channels;
-    const int plain = !b->bias && !t->residual && b->activation == FNN_ACT_NONE;
+                        int lanes, int past, vf acc[DW_LINES][DW_MOST_COLUMNS]) {
+    const int64_t pixel = b->channels, three = 3 * pixel, line = b->dst_w * pixel;
     DW_UNROLL for (int r = 0; r < DW_LINES; r++) {
         if (mode != DW_INNER && !(t->dst_lines >> r & 1)) continue;
+        const float *p = t->dst + r * line + c;
         DW_UNROLL for (int q = 0; q < T; q++) {
+            float *at = (float *)(uintptr_t)dw_walk(&p, q, pixel, three);
             if (mode != DW_INNER && !(t->dst_columns >> q & 1)) continue;
-            const int64_t at = r * line + q * b->channels + c;
-            if (!plain) {
-                if (b->bias) acc[r][q] += bias;
-                if (t->residual) acc[r][q] += gemm_read(t->residual + at, lanes);
-                acc[r][q] = act_apply(acc[r][q], b->activation, slope);
-            }
-            v_store_n(t->dst + at, acc[r][q], lanes);
+            if (mode != DW_TAIL && past)
+                v_stream(at, acc[r][q]);
+            else
+                v_store_n(at, acc[r][q], lanes);
         }
     }
+}
+
+/* Whether line i of the window is the first to meet line kh of the taps. */
+DW_INLINE int dw_begins(const int i, const int kh, const int K, const int S) {
+    if (S != DW_SPREAD) return i == kh;
+    return kh >= DW_TAP(0, i, K, S) && kh <= DW_TAP(DW_LINES - 1, i, K, S);
 }
 
 /* A tile of T columns; K, S, T and mode are constants of the caller. */
 DW_INLINE void dw_tile_run(const int K, const int S, const int T, const int mode, const fnn_depthwise_band *b,
                            const dw_tile *t) {
-    const int64_t pixel = b->channels, line = b->src_w * pixel;
+    const int64_t pixel = b->channels, three = 3 * pixel, line = b->src_w * pixel;
     const int window_lines = DW_WINDOW(DW_LINES, K, S), window_columns = DW_WINDOW(T, K, S);
+    const int plain = !b->bias && !t->residual && b->activation == FNN_ACT_NONE;
     for (int64_t c = t->c0; c < t->c1; c += VL) {
         const int lanes = mode == DW_TAIL && t->c1 - c < VL ? (int)(t->c1 - c) : VL;
-        vf acc[DW_LINES][DW_MOST_COLUMNS];
-        DW_UNROLL for (int r = 0; r < DW_LINES; r++) DW_UNROLL for (int q = 0; q < T; q++) acc[r][q] = v_zero();
+        const float *weights = b->weights + c;
+        vf acc[DW_LINES][DW_MOST_COLUMNS], w[5][5];
+        DW_EACH(*v = v_zero())
         DW_UNROLL for (int i = 0; i < window_lines; i++) {
-            const int ahead = i - DW_FIRST_SOON(K, S);
-            const float *soon = t->soon + ahead * line + c;
-            if (mode != DW_INNER && !t->line[i]) continue;
-            const float *p = t->line[i] + c;
-            vf w[DW_LINES][5]; /* of the line of taps that each line of the tile has here */
-            DW_UNROLL for (int r = 0; r < DW_LINES; r++) {
-                const int kh = DW_TAP(r, i, K, S);
-                if (kh < 0 || kh >= K) continue;
-                DW_UNROLL for (int kw = 0; kw < K; kw++)
-                    w[r][kw] = gemm_read(b->weights + (kh * K + kw) * pixel + c, lanes);
+            DW_UNROLL for (int kh = 0; kh < K; kh++) {
+                if (!dw_begins(i, kh, K, S)) continue;
+                const float *p = weights + kh * K * pixel;
+                DW_HIDE(p);
+                DW_UNROLL for (int kw = 0; kw < K; kw++) w[kh][kw] = gemm_read(dw_walk(&p, kw, pixel, three), lanes);
             }
-            DW_UNROLL for (int j = 0; j < window_columns; j++, p += pixel) {
-                if (ahead >= 0 && ahead < DW_ADVANCE(DW_LINES, S) && j < DW_ADVANCE(T, S)) v_soon(soon + j * pixel);
+            const int ahead = i - DW_FIRST_SOON(K, S);
+            if (mode != DW_INNER && !t->line[i]) continue;
+            const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c;
+            DW_HIDE(p);
+            DW_HIDE(soon);
+            DW_UNROLL for (int j = 0; j < window_columns; j++) {
+                const float *at = dw_walk(&p, j, pixel, three);
+                if (ahead >= 0 && ahead < DW_ADVANCE(DW_LINES, S) && j < DW_ADVANCE(T, S))
+                    v_soon(dw_walk(&soon, j, pixel, three));
                 if (mode != DW_INNER && !(t->columns >> j & 1)) continue;
-                const vf x = gemm_read(p, lanes);
+                const vf x = gemm_read(at, lanes);
                 DW_UNROLL for (int r = 0; r < DW_LINES; r++) DW_UNROLL for (int q = 0; q < T; q++) {
                     const int kh = DW_TAP(r, i, K, S), kw = DW_TAP(q, j, K, S);
-                    if (kh >= 0 && kh < K && kw >= 0 && kw < K) acc[r][q] = v_fma(x, w[r][kw], acc[r][q]);
+                    if (kh >= 0 && kh < K && kw >= 0 && kw < K) acc[r][q] = v_fma(x, w[kh][kw], acc[r][q]);
                 }
             }
         }
-        dw_store(T, mode, b, t, c, lanes, acc);
+        if (!plain) dw_epilogue(T, mode, b, t, c, lanes, acc);
+        dw_store(T, mode, b, t, c, lanes, t->past, acc);
     }
 }
 
@@ -155,10 +198,11 @@ static inline void dw_place(const fnn_depthwise_band *b, dw_tile *t, const float
 static void depthwise_band(const fnn_depthwise_band *b) {
     const int64_t K = b->kernel, S = b->stride, T = S == DW_SPREAD ? DW_EVEN(DW_COLUMNS) : DW_COLUMNS;
     const int64_t line_floats = b->src_w * b->channels, lines = DW_WINDOW(DW_LINES, K, S);
+    const int past = b->past && b->channels % VL == 0 && (uintptr_t)b->dst % sizeof(vf) == 0;
     for (int64_t row = dw_begin(b->row0, b->top, K, S); row < b->row1; row += DW_LINES) {
         const int64_t h0 = dw_first(row, b->top, K, S);
         const float *line[DW_MOST_LINES + 1];
-        dw_tile t;
+        dw_tile t = {.past = past};
         t.dst_lines = dw_inside(row, DW_LINES, b->row0, b->row1);
         const uint32_t inside = dw_inside(h0, lines, 0, b->src_h);
         for (int64_t i = 0; i < lines; i++) line[i] = inside >> i & 1 ? b->src + (h0 + i) * line_floats : NULL;
@@ -167,6 +211,7 @@ static void depthwise_band(const fnn_depthwise_band *b) {
         for (int64_t column = dw_begin(0, b->left, K, S); column < b->dst_w; column += T)
             dw_place(b, &t, line, row, column, inner);
     }
+    if (past) v_stream_end();
 }
 
 #endif

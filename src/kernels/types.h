@@ -115,6 +115,7 @@ typedef struct fnn_depthwise_band {
     float *dst, *sums;     /* [tap][channel] */
     int activation;
     float slope;
+    int past; /* dst past the caches */
 } fnn_depthwise_band;
 
 /* One line of output pixels for the gradient of depthwise weights. */

@@ -9,7 +9,8 @@
 #define LINES 2              /* of a unit, as of a register tile */
 #define TILES_EFFICIENCY 0.6 /* of the multiply-add rate */
 #define TILES_PIXEL 4        /* cycles for each vector read or written */
-#define LEAST_CHUNKS 4       /* partial weight gradients */
+#define PAST_BYTES (4 << 20)
+#define LEAST_CHUNKS 4 /* partial weight gradients */
 #define MOST_CHUNKS 64
 #define CHUNK_SHARE 8 /* at most this part of the bytes of x and dy goes to them */
 
@@ -45,6 +46,11 @@ static void pack_weights(const fnn_op *op, const conv2d_problem *g, int turned, 
     fnn_team_wait(team);
 }
 
+/* Whether stores go past the caches: what exceeds them would first be read for nothing. */
+static int goes_past(const conv2d_problem *g) {
+    return g->n * g->oc * gemm_max(g->ih * g->iw, g->oh * g->ow) * (int64_t)sizeof(float) >= PAST_BYTES;
+}
+
 /* This thread's share of the units, one image's lines at a time. b: what all images have in common. */
 static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, const float *residual, float *dst,
                       const fnn_team *team) {
@@ -76,6 +82,7 @@ static fnn_depthwise_band forward_band(const conv2d_problem *g) {
 static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const conv2d_problem *g = &((const tiles_plan *)op->plan)->g;
     fnn_depthwise_band b = forward_band(g);
+    b.past = goes_past(g);
     b.weights = scratch, b.bias = buf[BIAS], b.activation = (int)g->activation, b.slope = (float)g->slope;
     pack_weights(op, g, 0, buf[W], scratch, team);
     run_bands(op, b, buf[X], buf[RESIDUAL], buf[Y], team);
@@ -93,6 +100,7 @@ static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, cons
                                   .dst_w = g->iw,
                                   .top = turned ? g->kh - 1 - g->padding[0] : g->padding[0],
                                   .left = turned ? g->kw - 1 - g->padding[2] : g->padding[2],
+                                  .past = goes_past(g),
                                   .weights = scratch};
     pack_weights(op, g, turned, buf[1], scratch, team);
     run_bands(op, b, buf[0], NULL, buf[2], team);
