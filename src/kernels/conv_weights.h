@@ -1,10 +1,10 @@
 /* Gradient of a convolution's weights, one register tile a tap:
  *
- *   c[tap][row][column] (+)= sum over the tap's pairs of a[pair.a + row] * b[pair.b + column]
+ *   c[tap][row][column] (+)= sum over the tap's pairs of a[low(pair) + row] * b[high(pair) + column]
  *
  * A pair is an output pixel and the input pixel that the tap shows it; pairs outside the image are left out, not
  * multiplied by zero. One operand gives the rows (broadcast), the other the columns (vectors); both are packed once
- * for all taps, which differ in their lists of pairs only. */
+ * for all taps, which differ in their lists of pairs only, or read where they lie. */
 #ifndef FASTNN_KERNELS_CONV_WEIGHTS_H
 #define FASTNN_KERNELS_CONV_WEIGHTS_H
 
@@ -34,8 +34,8 @@ static inline __attribute__((always_inline)) void weights_step(const int M, cons
     }
 }
 
-/* M rows by V vectors, both constants of the caller. ahead: lines of memory, so many floats apart, that the second
- * level is asked for meanwhile, one a pair. */
+/* M rows by V vectors, both constants of the caller. ahead: memory that the second level is asked for meanwhile, `apart`
+ * floats a pair: evenly, as a burst holds up the tile's own loads. */
 static inline __attribute__((always_inline)) void weights_tile(const int M, const int V, const fnn_weights_pair *p,
                                                                int64_t k, const float *a, const float *b, float *c,
                                                                int add, const float *ahead, int64_t apart) {
@@ -47,11 +47,11 @@ static inline __attribute__((always_inline)) void weights_tile(const int M, cons
 #pragma GCC unroll 1
     for (; k >= 2; k -= 2, p += 2, ahead += 2 * apart) {
         __builtin_prefetch(ahead, 0, 2);
-        weights_step(M, V, a + p[0].a, b + p[0].b, acc);
+        weights_step(M, V, a + (uint32_t)p[0], b + (p[0] >> 32), acc);
         __builtin_prefetch(ahead + apart, 0, 2);
-        weights_step(M, V, a + p[1].a, b + p[1].b, acc);
+        weights_step(M, V, a + (uint32_t)p[1], b + (p[1] >> 32), acc);
     }
-    if (k) weights_step(M, V, a + p->a, b + p->b, acc);
+    if (k) weights_step(M, V, a + (uint32_t)p[0], b + (p[0] >> 32), acc);
     if (add)
         GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
             acc[i][j] += v_load(c + i * WEIGHTS_NR + j * VL);
@@ -95,35 +95,37 @@ static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR] = {
 #endif
 };
 
-/* What to ask for during a tile of k pairs: the next k lines of the first range that has any left. */
+/* What to ask for during a tile of k pairs. */
 static const float *weights_ahead(fnn_weights_block *g, int64_t k, int64_t *apart) {
     *apart = 0;
     for (int i = 0; i < 2; i++) {
-        if (g->ahead_lines[i] <= 0) continue;
+        if (g->ahead_left[i] <= 0) continue;
         const float *from = g->ahead[i];
-        *apart = GEMM_LINE;
-        g->ahead[i] += k * GEMM_LINE;
-        g->ahead_lines[i] -= k;
+        *apart = g->ahead_step;
+        g->ahead[i] += k * g->ahead_step;
+        g->ahead_left[i] -= k * g->ahead_step;
         return from;
     }
     return g->b;
 }
 
-/* All taps and rows by one panel of columns. The panel stays in the first-level cache; with taps outside, only the part
- * of it that a tap meets must, which suits strides. */
+/* All taps and the rows asked for by one panel of columns, which stays in the first-level cache; with taps outside, only
+ * the part of it that a tap meets must, which suits strides. */
 static void weights_block(fnn_weights_block *g) {
-    const int64_t outer = g->taps_outside ? g->taps : g->row_panels;
-    const int64_t inner = g->taps_outside ? g->row_panels : g->taps;
+    const int64_t panels = g->row1 - g->row0, start = g->rows * g->row0 / g->row_panels;
+    const int64_t outer = g->taps_outside ? g->taps : panels, inner = g->taps_outside ? panels : g->taps;
     const int64_t v = (g->columns + VL - 1) / VL;
     for (int64_t u = 0; u < outer; u++)
         for (int64_t w = 0; w < inner; w++) {
-            const int64_t t = g->taps_outside ? u : w, i = g->taps_outside ? w : u;
+            const int64_t t = g->taps_outside ? u : w, i = g->row0 + (g->taps_outside ? w : u);
             const int64_t first = g->rows * i / g->row_panels, m = g->rows * (i + 1) / g->row_panels - first;
             const int64_t k = g->tap_end[t] - (t > 0 ? g->tap_end[t - 1] : 0);
+            const float *a = g->a + (g->a_panel ? (i - g->row0) * g->a_panel : first);
             int64_t apart;
             const float *ahead = weights_ahead(g, k, &apart);
-            weights_tiles[v - 1][m - 1](g->pairs + g->tap_end[t] - k, k, g->a + (g->a_panel ? i * g->a_panel : first),
-                                        g->b, g->c + (first * g->taps + t * m) * WEIGHTS_NR, g->add, ahead, apart);
+            weights_tiles[v - 1][m - 1](g->pairs + g->tap_end[t] - k, k, a, g->b,
+                                        g->c + ((first - start) * g->taps + t * m) * WEIGHTS_NR, g->add, ahead,
+                                        apart);
         }
 }
 

@@ -7,15 +7,15 @@ static inline int64_t weights_first(int rows, int64_t channels, int64_t panels, 
     return rows ? channels * i / panels : i * WEIGHTS_NR;
 }
 
-/* Channels of pixels src[0], src[step] ... into panels dst[panel][pixel][width]; lanes past a panel's own channels hold
- * its neighbour's or zeros. */
-static void weights_pack(float *dst, int rows, int64_t panel_floats, int64_t panels, int64_t channels,
-                         const float *src, int64_t step, int64_t pixels) {
+/* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width]; lanes past a panel's own
+ * channels hold its neighbour's or anything. */
+static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64_t from, int64_t to, int64_t channels,
+                         int rows, const float *src, int64_t step, int64_t pixels) {
     const int64_t width = rows ? WEIGHTS_LD : WEIGHTS_NR;
-    for (int64_t i = 0; i < panels; i++) {
+    for (int64_t i = from; i < to; i++) {
         const int64_t first = weights_first(rows, channels, panels, i), count = channels - first;
         const float *s = src + first;
-        float *d = dst + i * panel_floats;
+        float *d = dst + (i - from) * panel_floats;
         if (count >= width) {
             for (int64_t p = 0; p < pixels; p++, s += step, d += width)
                 for (int64_t c = 0; c < width; c += VL) v_store(d + c, v_load(s + c));
@@ -27,33 +27,44 @@ static void weights_pack(float *dst, int rows, int64_t panel_floats, int64_t pan
     }
 }
 
-/* dst[p * width + i] = src[i * apart + p] for i < count, p < n, and nothing else is written. */
-static void weights_turn(float *dst, int64_t width, const float *src, int64_t apart, int64_t count, int64_t n) {
-    if (width == 1) {
-        for (int64_t p = 0; p < n; p += VL) {
-            const int lanes = n - p < VL ? (int)(n - p) : VL;
-            v_store_n(dst + p, gemm_read(src + p, lanes), lanes);
+/* Up to VL sources by n. */
+static void weights_turn_group(float *dst, int64_t width, const float *src, int64_t apart, int lanes, int64_t n) {
+    const float *row[VL];
+    for (int i = 0; i < VL; i++) row[i] = src + (i < lanes ? i : lanes - 1) * apart;
+    int64_t p = 0;
+    for (; p + 4 <= n; p += 4, dst += 4 * width) {
+        vf r[4];
+        for (int q = 0; q < 4; q++) r[q] = v_load_quads(row + q, p);
+        v_transpose_quads(r);
+        for (int q = 0; q < 4; q++) {
+            if (lanes == VL)
+                v_store(dst + q * width, r[q]);
+            else
+                v_store_n(dst + q * width, r[q], lanes);
         }
-        return;
     }
-    if (count == 1) {
-        for (int64_t p = 0; p < n; p++) dst[p * width] = src[p];
-        return;
-    }
-    for (int64_t first = 0; first < count; first += VL) {
-        const float *row[VL];
-        const int lanes = count - first < VL ? (int)(count - first) : VL;
-        for (int i = 0; i < VL; i++) row[i] = src + (first + (i < lanes ? i : lanes - 1)) * apart;
-        float *d = dst + first;
-        int64_t p = 0;
-        for (; p + 4 <= n; p += 4, d += 4 * width) {
-            vf r[4];
-            for (int q = 0; q < 4; q++) r[q] = v_load_quads(row + q, p);
-            v_transpose_quads(r);
-            for (int q = 0; q < 4; q++) v_store_n(d + q * width, r[q], lanes);
+    for (; p < n; p++, dst += width)
+        for (int i = 0; i < lanes; i++) dst[i] = row[i][p];
+}
+
+/* Writes the turned elements and nothing else. */
+static void weights_turn(float *dst, const float *src, const fnn_weights_turn *t) {
+    for (int64_t q = 0; q < t->rounds; q++, dst += t->dst_round, src += t->src_round) {
+        if (t->width == 1) {
+            for (int64_t p = 0; p < t->n; p += VL) {
+                const int lanes = t->n - p < VL ? (int)(t->n - p) : VL;
+                if (lanes == VL)
+                    v_store(dst + p, v_load(src + p));
+                else
+                    v_store_n(dst + p, v_load_n(src + p, lanes), lanes);
+            }
+        } else if (t->count == 1) {
+            for (int64_t p = 0; p < t->n; p++) dst[p * t->width] = src[p];
+        } else {
+            for (int64_t first = 0; first < t->count; first += VL)
+                weights_turn_group(dst + first, t->width, src + first * t->apart, t->apart,
+                                   t->count - first < VL ? (int)(t->count - first) : VL, t->n);
         }
-        for (; p < n; p++, d += width)
-            for (int i = 0; i < lanes; i++) d[i] = row[i][p];
     }
 }
 

@@ -125,24 +125,31 @@ typedef struct fnn_depthwise_line {
     int64_t stride_w, pad_left, dilation_w;
 } fnn_depthwise_line;
 
-/* An output pixel and an input pixel that meet in a tap: offsets into packed operands, in floats. */
-typedef struct fnn_weights_pair {
-    int32_t a, b;
-} fnn_weights_pair;
+/* An output pixel and an input pixel that meet in a tap: where the rows' and the columns' operand begin, in floats,
+ * in the low and the high half. */
+typedef uint64_t fnn_weights_pair;
 
-/* A panel of columns of the weights' gradient by all rows and taps, over one block of pixels; kernels/conv_weights.h. */
+/* A panel of columns of the weights' gradient by panels [row0, row1) of rows and all taps, over one block of pixels;
+ * kernels/conv_weights.h. */
 typedef struct fnn_weights_block {
-    int64_t rows, row_panels, a_panel; /* a_panel: floats from one packed panel of rows to the next; 0: rows adjoin */
-    int64_t columns;                   /* of this panel */
+    int64_t rows, row_panels, row0, row1;
+    int64_t a_panel; /* floats from one packed panel of rows to the next; 0: rows adjoin */
+    int64_t columns; /* of this panel */
     const float *a, *b;
     int64_t taps;
     const fnn_weights_pair *pairs; /* those of tap t end at tap_end[t] */
     const int64_t *tap_end;
     float *c; /* panel of rows after panel of rows: [tap][row][column] */
     int add, taps_outside;
-    const float *ahead[2]; /* what will be packed next, to be brought nearer meanwhile */
-    int64_t ahead_lines[2];
+    const float *ahead[2]; /* what will be used next, to be brought nearer meanwhile: */
+    int64_t ahead_left[2]; /* floats, */
+    int64_t ahead_step;    /* so many a pair */
 } fnn_weights_block;
+
+/* dst[q * dst_round + p * width + i] = src[q * src_round + i * apart + p], q < rounds, i < count, p < n. */
+typedef struct fnn_weights_turn {
+    int64_t width, apart, count, n, rounds, dst_round, src_round;
+} fnn_weights_turn;
 
 /* Passes over memory in order ask for what lies so many floats ahead. */
 #define FNN_SOON 256
