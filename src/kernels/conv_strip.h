@@ -76,6 +76,11 @@ static void conv_strip_weights(const fnn_strip_weights *s, const float *w, int64
     for (int64_t j = 0; j < columns; j += VL) {
         const float *row[VL];
         const int lanes = columns - j < VL ? (int)(columns - j) : VL;
+        if (s->column_stride == 1) {
+            for (int64_t c = 0; c < s->channels; c++)
+                v_store(dst + (s->place[0] + c) * width + j, gemm_read(w + c * s->channel_stride + j, lanes));
+            continue;
+        }
         for (int i = 0; i < VL; i++) row[i] = w + (j + (i < lanes ? i : lanes - 1)) * s->column_stride;
         for (int64_t c0 = 0; c0 < s->channels; c0 += run / taps) {
             const int64_t from = c0 * s->channel_stride;
@@ -127,7 +132,7 @@ static inline __attribute__((always_inline)) void strip_step(const int R, const 
     do {                                                                                                             \
         STRIP_UNROLL for (int i = 0; i < R * W; i++) STRIP_UNROLL for (int j = 0; j < V; j++) {                      \
             vf *v = &acc[i][j];                                                                                      \
-            const int64_t at = i / W * s->c_run + i % W * s->c_pixel + j * VL;                                       \
+            const int64_t at = i / W * c_run + i % W * c_pixel + j * VL;                                             \
             const int lanes = j == V - 1 ? tail : VL;                                                                \
             (void)at, (void)lanes;                                                                                   \
             body;                                                                                                    \
@@ -138,6 +143,7 @@ static inline
     __attribute__((always_inline)) void strip_store(const int R, const int W, const int V, const fnn_strip *s,
                                                     int64_t line, vf acc[STRIP_MR][STRIP_NV]) {
     float *const c = s->c + line * s->c_line;
+    const int64_t c_run = s->c_run, c_pixel = s->c_pixel;
     const int tail = (int)s->n - (V - 1) * VL;
     if (s->accumulate) STRIP_EACH(*v += gemm_read(c + at, lanes));
     if (s->bias) {

@@ -1,10 +1,12 @@
 /* See conv2d_strip.h. */
+#include <string.h>
+
 #include "conv2d_strip.h"
 
-#define BLOCK_FLOATS ((int64_t)192 << 10) /* copied source lines that stay in the second-level cache */
-#define FEW_PIXELS 2                      /* weights so many times larger than the source: threads share panels */
-#define PANELS_A_THREAD 4                 /* below, a thread's share of the panels would be uneven */
-#define LINE 16                           /* floats of a cache line */
+#define BLOCK_FLOATS ((int64_t)80 << 10) /* copied source lines that stay in the second-level cache, beside a panel */
+#define FEW_PIXELS 2                     /* weights so many times larger than the source: threads share panels */
+#define PANELS_A_THREAD 4                /* below, a thread's share of the panels would be uneven */
+#define LINE 16                          /* floats of a cache line */
 
 /* ---- plan ----------------------------------------------------------------------------------------------- */
 
@@ -51,7 +53,8 @@ void fnn_strip_finish(fnn_op *op, strip_plan *plan) {
     const int64_t reach = plan->high_h - plan->low_h + 1;
     plan->panels = gemm_ceil_div(plan->columns, kernels->strip_nr);
     plan->sets = gemm_ceil_div(plan->n, plan->runs);
-    const int64_t fit = BLOCK_FLOATS / gemm_max(1, plan->runs * plan->line);
+    /* A large panel comes from further away, and must meet more lines for it. */
+    const int64_t fit = (BLOCK_FLOATS + kernels->strip_nr * plan->k) / gemm_max(1, plan->runs * plan->line);
     plan->block = gemm_max(1, gemm_min(plan->lines, (fit - reach) / plan->step_h + 1));
     plan->block_lines = gemm_min(plan->src_h, (plan->block - 1) * plan->step_h + reach);
     const int64_t weights = weight_floats(kernels, plan), source = plan->n * plan->src_h * plan->line;
@@ -154,6 +157,21 @@ typedef struct strip_ahead {
     int64_t first_lines, then_lines;
 } strip_ahead;
 
+/* Outputs that no tap meets: lines of a part, or whole lines of dst where the parts fill them between them. */
+static void fill_zeros(const strip_call *call, const strip_block *b) {
+    const strip_plan *plan = call->plan;
+    const size_t channels = (size_t)plan->columns * sizeof(float);
+    for (int64_t p = 0; p < plan->n_parts; p++) {
+        const strip_part *f = &plan->part[p];
+        if (f->k > 0) continue;
+        for (int64_t image = b->set * plan->runs; image < b->set * plan->runs + images_of(plan, b->set); image++)
+            for (int64_t i = b->i0; i < gemm_min(b->i1, f->grid_h); i++) {
+                float *c = call->dst + image * plan->dst_image + f->first + b->group * plan->columns + i * f->line;
+                for (int64_t j = 0; j < f->grid_w; j++, c += f->pixel) memset(c, 0, channels);
+            }
+    }
+}
+
 /* One panel of weights for a block whose source lines lie at a. */
 static void run_panel(const fnn_op *op, const strip_call *call, const strip_block *b, int64_t panel, const float *a,
                       int64_t run, const float *packed, strip_ahead ahead) {
@@ -161,6 +179,7 @@ static void run_panel(const fnn_op *op, const strip_call *call, const strip_bloc
     const int64_t j = panel * op->k->strip_nr, n = gemm_min(op->k->strip_nr, plan->columns - j);
     for (int64_t p = 0; p < plan->n_parts; p++) {
         const strip_part *f = &plan->part[p];
+        if (f->k == 0) continue;
         const int64_t i1 = gemm_min(b->i1, f->grid_h), strips = strips_of(op->k, plan->runs, f->grid_w);
         fnn_strip s = part_of(call, f, b->set, b->group, j);
         float *const c = s.c;
@@ -199,6 +218,7 @@ static void run_by_lines(const fnn_op *op, const strip_call *call, void *scratch
         const int64_t run = (b.h1 - b.h0) * plan->line, pixels = plan->src_w * plan->src_pixel;
         for (int64_t r = 0; r < images_of(plan, b.set); r++)
             copy_lines(op, call, b.set * plan->runs + r, b.group, b.h0, b.h1, copies + r * run);
+        fill_zeros(call, &b);
         const float *soon = call->src + (next.set * plan->runs * plan->src_h + next.h0) * pixels;
         const int64_t chunk = u < hi ? (next.h1 - next.h0) * pixels / LINE / plan->panels : 0;
         for (int64_t j = 0; j < plan->panels; j++) {
@@ -220,6 +240,8 @@ static void run_by_panels(const fnn_op *op, const strip_call *call, void *scratc
     for (int64_t u = lo; u < hi; u++)
         copy_lines(op, call, u / plan->src_h, 0, u % plan->src_h, u % plan->src_h + 1, copies + u * plan->line);
     fnn_team_wait(team);
+    fnn_share(plan->sets, team->tid, team->n, &lo, &hi);
+    for (int64_t set = lo; set < hi; set++) fill_zeros(call, &(strip_block){.set = set, .i1 = plan->lines});
     fnn_share(plan->panels, team->tid, team->n, &lo, &hi);
     for (int64_t j = lo; j < hi; j++) {
         pack_panel(op, call, 0, j, packed);
