@@ -14,6 +14,7 @@ from cases_elementwise import elementwise_cases
 from cases_loss import loss_cases, optimizer_cases
 from cases_matrix import matrix_cases
 from cases_pool import normalization_cases, pooling_cases
+from cases_winograd import winograd_cases
 
 
 @functools.cache
@@ -21,6 +22,7 @@ def all_cases() -> tuple[Case, ...]:
     """Every case, each name once."""
     cases = (
         *matrix_cases(),
+        *winograd_cases(),
         *pooling_cases(),
         *normalization_cases(),
         *elementwise_cases(),

@@ -23,6 +23,7 @@
 #include "depthwise.h"
 #include "depthwise_tile.h"
 #include "depthwise_sums.h"
+#include "winograd.h"
 
 #include "pool.h"
 #include "norm.h"

@@ -194,6 +194,29 @@ typedef struct fnn_small_outer {
     const int32_t *x_at; /* of each tap in the turned tile */
     int64_t x_floats, dy_floats;
 } fnn_small_outer;
+/* Winograd's convolution (kernels/winograd.h): tiles of m x m output pixels of a map of h x w pixels. */
+#define WINO_CHANNELS 128 /* most channels transformed at once */
+
+typedef struct fnn_wino_map {
+    int64_t m;                /* 4 or 2 */
+    int64_t h, w, pixel;      /* the map's extent; floats from one pixel to the next */
+    int64_t tiles_h, tiles_w; /* of one image */
+    int64_t top, left;        /* padding: tile (i, j) begins at pixel (i * m - top, j * m - left) */
+} fnn_wino_map;
+
+typedef struct fnn_wino_epilogue {
+    float *y;
+    int add_y;
+    const float *bias, *residual; /* or NULL; residual is addressed as y */
+    int activation;
+    float slope;
+} fnn_wino_epilogue;
+
+typedef struct fnn_wino_filters {
+    int64_t m;
+    int64_t column_stride, k_stride; /* of filters of nine contiguous taps */
+    int flip;                        /* taps in reverse order */
+} fnn_wino_filters;
 
 /* ---- elementwise, copies -------------------------------------------------------------------------------- */
 

@@ -8,6 +8,8 @@ static const conv2d_algorithm *const forward[] = {
     &fnn_conv2d_strip,
     &fnn_conv2d_gemm,
     &fnn_conv2d_small,
+    &fnn_conv2d_winograd_2,
+    &fnn_conv2d_winograd_4,
     NULL,
 };
 static const conv2d_algorithm *const bwd_data[] = {
@@ -17,6 +19,8 @@ static const conv2d_algorithm *const bwd_data[] = {
     &fnn_conv2d_strip_bwd_data,
     &fnn_conv2d_gemm_bwd_data,
     &fnn_conv2d_small_bwd_data,
+    &fnn_conv2d_winograd_2_bwd_data,
+    &fnn_conv2d_winograd_4_bwd_data,
     NULL,
 };
 static const conv2d_algorithm *const bwd_weights[] = {
@@ -25,6 +29,8 @@ static const conv2d_algorithm *const bwd_weights[] = {
     &fnn_conv2d_gemm_bwd_weights,
     &fnn_conv2d_small_bwd_weights,
     &fnn_conv2d_taps_bwd_weights,
+    &fnn_conv2d_winograd_2_bwd_weights,
+    &fnn_conv2d_winograd_4_bwd_weights,
     NULL,
 };
 /* clang-format on */

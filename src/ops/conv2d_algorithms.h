@@ -40,6 +40,8 @@ extern const conv2d_algorithm fnn_conv2d_strip, fnn_conv2d_strip_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_small, fnn_conv2d_small_bwd_data, fnn_conv2d_small_bwd_weights;
+extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_conv2d_winograd_2_bwd_data,
+    fnn_conv2d_winograd_4_bwd_data, fnn_conv2d_winograd_2_bwd_weights, fnn_conv2d_winograd_4_bwd_weights;
 
 /* Shares of the multiply-add rate that the general algorithm's tile loop reaches, and cycles a gathered value. */
 #define CONV2D_GEMM_EFFICIENCY 0.9
