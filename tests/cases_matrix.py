@@ -39,6 +39,9 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     for size in row_tails():
         yield f"rows{size}", (size,), 9, 11, "tails"
         yield f"packed_rows{size}", (size,), 9, 130, "tails"
+    for size in (1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 17, 24, 25):
+        yield f"few_rows{size}", (size,), 147, 70, "tails"
+        yield f"few_long_rows{size}", (size,), 270, 37, "tails"
     for size in column_tails():
         yield f"out{size}", (5,), 9, size, "tails"
     for size in lane_tails():
@@ -67,7 +70,7 @@ def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, gr
 
 def matmul_cases() -> Iterator[Case]:
     sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 345, 40, 65)]
-    sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050)]
+    sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050), ("few", 6, 70, 147)]
     for name, m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"
@@ -75,7 +78,7 @@ def matmul_cases() -> Iterator[Case]:
             attrs = {"transpose_a": transpose_a, "transpose_b": transpose_b}
             group = "blocks" if name in ("block", "depth", "columns") else "basic"
             yield Case("matmul", f"{name}_{mark}", (f(*a), f(*b)), attrs, group)
-            if name in ("small", "tile"):
+            if name in ("small", "tile", "few"):
                 yield Case("matmul", f"batch_{name}_{mark}", (f(3, *a), f(3, *b)), attrs)
     plain = {"transpose_a": False, "transpose_b": False}
     yield Case("matmul", "batch_4d", (f(2, 3, 4, 5), f(2, 3, 5, 6)), plain)

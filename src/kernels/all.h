@@ -14,6 +14,7 @@
 #include "random.h"
 
 #include "gemm.h"
+#include "gemm_few.h"
 #include "pack.h"
 #include "conv.h"
 #include "conv_weights.h"

@@ -13,6 +13,7 @@ typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_
     168 /* rows of a packed block of A: whole tiles at every level; also the rows of one statistics block */
 #define GEMM_NC 512 /* columns of a privately packed block of B: with KC, a share of the L2 */
 #define GEMM_KC_MAX 512
+#define FNN_FEW_ROWS 24 /* most rows of a product by gemm_few_nt and gemm_few_nn */
 
 /* One block of C = A B on packed panels of B; the last block along k also applies the epilogue. */
 typedef struct fnn_gemm_block {
@@ -22,6 +23,7 @@ typedef struct fnn_gemm_block {
     const float *b; /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
     int64_t b_panel;
     int64_t b_first; /* of which this block uses b_first .. b_first + k */
+    int64_t b_row;   /* gemm_few: floats from one row of b (nn) or one column (nt) to the next */
     float *c;        /* element (i, j) is c[rows[i] + j] */
     const int64_t *rows;
     int add_c, last;

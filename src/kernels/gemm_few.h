@@ -1,0 +1,201 @@
+/* Products of few rows, C[m x n] (+)= A[m x k] B, with neither operand packed: packing B would cost as much as the
+ * product. A is read in place (a_row), and so is B:
+ *
+ *   gemm_few_nt   column j of B is k contiguous floats at b + j * b_row. Each sum runs in VL partial sums along k,
+ *                   which meet at the end in one fixed order.
+ *   gemm_few_nn   row p of B is n contiguous floats at b + p * b_row. Each sum is one chain in the order of k.
+ *
+ * Sums of a few columns go to a small buffer, from which the epilogue stores them. */
+#ifndef FASTNN_KERNELS_GEMM_FEW_H
+#define FASTNN_KERNELS_GEMM_FEW_H
+
+#define FEW_COLUMNS 64 /* of one turn: their part of B stays in the second-level cache for all rows */
+#define FEW_ROOM (FEW_COLUMNS + 8 * VL)
+#define FEW_AHEAD 8 /* rows of B between what is asked for and what is used */
+
+#if GEMM_MR >= 14 /* 32 registers */
+#define FEW_DOT_ROWS 6
+#define FEW_DOTS(M) ((M) <= 3 ? 8 : 4)
+#define FEW_WIDTH(M) ((M) <= 3 ? 8 : (M) == 4 ? 6 : (M) == 5 ? 5 : (M) <= 7 ? 4 : 3)
+#define FEW_ROWS 8
+#else
+#define FEW_DOT_ROWS 3
+#define FEW_DOTS(M) ((M) == 1 ? 8 : 4)
+#define FEW_WIDTH(M) ((M) == 1 ? 8 : (M) == 2 ? 4 : 3)
+#define FEW_ROWS 4
+#endif
+
+typedef float few_quad __attribute__((vector_size(16), aligned(4)));
+
+/* sums[i] = the sum of r[i]'s lanes, for four vectors. */
+static inline __attribute__((always_inline)) void few_sums(vf r[4], float *sums) {
+    v_transpose_quads(r);
+    float lanes[VL];
+    v_store(lanes, (r[0] + r[1]) + (r[2] + r[3]));
+    few_quad total = *(const few_quad *)lanes;
+    GEMM_UNROLL for (int q = 4; q < VL; q += 4) total += *(const few_quad *)(lanes + q);
+    *(few_quad *)sums = total;
+}
+
+/* sums[i][r] = row i of A times column r of B, for M rows and `columns` of FEW_DOTS(M) columns. */
+static inline __attribute__((always_inline)) void few_dots(const int M, const fnn_gemm_block *g, const float *a,
+                                                           const float *b, int columns, float *sums) {
+    const int R = FEW_DOTS(M);
+    vf acc[FEW_DOT_ROWS][8];
+    const float *row[FEW_DOT_ROWS], *column[8];
+    GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row;
+    GEMM_UNROLL for (int r = 0; r < R; r++) column[r] = b + (r < columns ? r : columns - 1) * g->b_row;
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < R; r++) acc[i][r] = v_zero();
+    int64_t p = 0;
+#pragma GCC unroll 1
+    for (; p + VL <= g->k; p += VL) {
+        vf av[FEW_DOT_ROWS];
+        GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load(row[i] + p);
+        GEMM_UNROLL for (int r = 0; r < R; r++) {
+            const vf bv = v_load(column[r] + p);
+            if (R == 4 && p % GEMM_LINE == 0) __builtin_prefetch(column[r] + R * g->b_row + p, 0, 2);
+            GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
+        }
+    }
+    if (p < g->k) {
+        const int lanes = (int)(g->k - p);
+        vf av[FEW_DOT_ROWS];
+        GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load_n(row[i] + p, lanes);
+        GEMM_UNROLL for (int r = 0; r < R; r++) {
+            const vf bv = v_load_n(column[r] + p, lanes);
+            GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
+        }
+    }
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < R; r += 4)
+        few_sums(&acc[i][r], sums + i * FEW_ROOM + r);
+}
+
+/* sums[i][j * VL ...] = row i of A times V vectors of columns of B; lanes: how much of the last vector there is. */
+static inline __attribute__((always_inline)) void few_tile(const int M, const int V, const int whole,
+                                                           const fnn_gemm_block *g, const float *a, const float *b,
+                                                           int lanes, float *sums) {
+    vf acc[FEW_ROWS][8];
+    const float *row[FEW_ROWS];
+    GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row;
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+#pragma GCC unroll 1
+    for (int64_t p = 0; p < g->k; p++, b += g->b_row) {
+        const float *ahead = b + FEW_AHEAD * g->b_row;
+        vf bv[8];
+        GEMM_UNROLL for (int j = 0; j < V; j++) {
+            if (j * VL % GEMM_LINE == 0) __builtin_prefetch(ahead + j * VL, 0, 3);
+            bv[j] = whole || j < V - 1 ? v_load(b + j * VL) : v_load_n(b + j * VL, lanes);
+        }
+        GEMM_UNROLL for (int i = 0; i < M; i++) {
+            const vf av = v_set1(row[i][p]);
+            GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
+        }
+    }
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
+        v_store(sums + i * FEW_ROOM + j * VL, acc[i][j]);
+}
+
+/* `width` columns from `column` on, whose sums over k are ready. */
+static void few_finish(const fnn_gemm_block *g, int64_t column, int64_t width, const float *sums) {
+    const vf slope = v_set1(g->slope);
+    for (int64_t i = 0; i < g->m; i++, sums += FEW_ROOM)
+        for (int64_t j = 0; j < width; j += VL) {
+            const int lanes = width - j < VL ? (int)(width - j) : VL;
+            const int64_t at = g->rows[i] + column + j;
+            vf v = gemm_read(sums + j, lanes);
+            if (g->add_c) v += gemm_read(g->c + at, lanes);
+            if (g->bias) v += gemm_read(g->bias + column + j, lanes);
+            if (g->residual) v += gemm_read(g->residual + at, lanes);
+            v = act_apply(v, g->activation, slope);
+            if (lanes == VL)
+                v_store(g->c + at, v);
+            else
+                v_store_n(g->c + at, v, lanes);
+        }
+}
+
+typedef void few_dots_fn(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums);
+typedef void few_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums);
+
+#define FEW_DOTS_BODY(M)                                                                                             \
+    static void few_dots_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {    \
+        few_dots(M, g, a, b, columns, sums);                                                                         \
+    }
+#define FEW_TILE_BODY(M)                                                                                             \
+    static void few_wide_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {      \
+        few_tile(M, FEW_WIDTH(M), 1, g, a, b, lanes, sums);                                                          \
+    }                                                                                                                \
+    static void few_two_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {       \
+        few_tile(M, 2, 1, g, a, b, lanes, sums);                                                                     \
+    }                                                                                                                \
+    static void few_one_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {       \
+        few_tile(M, 1, 1, g, a, b, lanes, sums);                                                                     \
+    }                                                                                                                \
+    static void few_part_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {      \
+        few_tile(M, 1, 0, g, a, b, lanes, sums);                                                                     \
+    }
+
+#if GEMM_MR >= 14
+#define FEW_EACH_DOTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define FEW_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+#define FEW_EACH_DOTS(X) X(1) X(2) X(3)
+#define FEW_EACH_TILE(X) X(1) X(2) X(3) X(4)
+#endif
+
+FEW_EACH_DOTS(FEW_DOTS_BODY)
+FEW_EACH_TILE(FEW_TILE_BODY)
+
+#define FEW_DOTS_NAME(M) few_dots_##M,
+#define FEW_TILE_NAMES(M) {few_wide_##M, few_two_##M, few_one_##M, few_part_##M},
+static few_dots_fn *const few_dots_of[] = {FEW_EACH_DOTS(FEW_DOTS_NAME)};
+static few_tile_fn *const few_tile_of[][4] = {FEW_EACH_TILE(FEW_TILE_NAMES)};
+
+/* Rows of the group that begins at row i, groups being of about one size. */
+static inline int few_group(int64_t m, int64_t i, int most) {
+    const int64_t groups = (m - i + most - 1) / most;
+    return (int)((m - i + groups - 1) / groups);
+}
+
+static void gemm_few_nt(const fnn_gemm_block *g) {
+    float sums[FNN_FEW_ROWS * FEW_ROOM];
+    for (int64_t j0 = 0; j0 < g->n; j0 += FEW_COLUMNS) {
+        const int64_t width = g->n - j0 < FEW_COLUMNS ? g->n - j0 : FEW_COLUMNS;
+        for (int64_t i = 0, m; i < g->m; i += m) {
+            m = few_group(g->m, i, FEW_DOT_ROWS);
+            for (int64_t j = 0; j < width; j += FEW_DOTS(m))
+                few_dots_of[m - 1](g, g->a + i * g->a_row, g->b + (j0 + j) * g->b_row, (int)(width - j),
+                                   sums + i * FEW_ROOM + j);
+        }
+        few_finish(g, j0, width, sums);
+    }
+}
+
+/* The widest tile that fits the columns left, all of whole vectors but the last. */
+static inline int few_choice(int64_t left, int wide) {
+    return left >= wide * VL ? 0 : left >= 2 * VL ? 1 : left >= VL ? 2 : 3;
+}
+
+static void gemm_few_nn(const fnn_gemm_block *g) {
+    float sums[FNN_FEW_ROWS * FEW_ROOM];
+    const int most = few_group(g->m, 0, FEW_ROWS), wide = FEW_WIDTH(most);
+    for (int64_t j = 0, width; j < g->n; j += width) {
+        const int64_t left = g->n - j;
+        const int choice = few_choice(left, wide), vectors[] = {wide, 2, 1, 1};
+        width = left < vectors[choice] * VL ? left : vectors[choice] * VL;
+        for (int64_t i = 0; i < g->m; i += most) {
+            const int m = g->m - i < most ? (int)(g->m - i) : most;
+            const float *a = g->a + i * g->a_row;
+            float *s = sums + i * FEW_ROOM;
+            if (choice > 0 || FEW_WIDTH(m) == wide) {
+                few_tile_of[m - 1][choice](g, a, g->b + j, (int)width, s);
+                continue;
+            }
+            for (int v = 0; v < wide; v += v + 2 <= wide ? 2 : 1) /* fewer rows have a wider tile of their own */
+                few_tile_of[m - 1][v + 2 <= wide ? 1 : 2](g, a, g->b + j + v * VL, VL, s + v * VL);
+        }
+        few_finish(g, j, width, sums);
+    }
+}
+
+#endif
