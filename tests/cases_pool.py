@@ -22,7 +22,13 @@ def p(*shape: int) -> Input:
 
 
 def _channels_case(name: str) -> list[tuple[str, Quad, Pair, Pair, Pair, Pair, bool, str]]:
-    return [(f"{name}{size}", (1, size, 6, 7), (3, 3), (2, 2), (1, 1), (1, 1), False, "tails") for size in lane_tails()]
+    return [
+        (f"{name}{size}{mark}", (1, size, *image), kernel, (2, 2), padding, (1, 1), False, "tails")
+        for size in lane_tails()
+        for mark, image, kernel, padding in (
+            ("", (6, 7), (3, 3), (1, 1)), ("_2x2", (7, 8), (2, 2), (0, 0)), ("_2x2_pad1", (6, 5), (2, 2), (1, 1)),
+        )
+    ]  # fmt: skip
 
 
 def pool_geometries() -> list[tuple[str, Quad, Pair, Pair, Pair, Pair, bool, str]]:

@@ -26,7 +26,7 @@
 #include "depthwise_sums.h"
 #include "winograd.h"
 
-#include "pool.h"
+#include "pool_rows.h"
 #include "norm.h"
 #include "lrn.h"
 #include "loss.h"

@@ -1,6 +1,7 @@
-/* Pooling over channels-last images, one row of the result at a time: windows and covers come as tables, so padding,
- * stride, dilation, ceil_mode and adaptive windows are the same code. Forward gathers a window's taps; backward
- * gathers, for each pixel, the windows that hold it in ascending order: every element is written once, by its owner.
+/* Pooling over channels-last images, some pixels of one row of the result at a time: windows and covers come as tables,
+ * so padding, stride, dilation, ceil_mode and adaptive windows are the same code. Forward gathers a window's taps;
+ * backward gathers, for each pixel, the windows that hold it in ascending order: every element is written once, by its
+ * owner. The rows themselves are in pool_rows.h, which knows a shorter way through common windows.
  *
  * A vector that overhangs the channels of a pixel reads on into the next pixel, and is written over it before that
  * pixel's own turn; only the last pixels of a buffer take the slower partial access. */
@@ -50,14 +51,14 @@ static inline int64_t pool_limit(const fnn_pool *p, int64_t c0, int64_t c1, int6
 
 /* ---- maximum -------------------------------------------------------------------------------------------- */
 
-/* x: the image; y, index: the output row o of it; channels [c0, c1). The first of equal values wins, NaN before all;
- * a window without a tap gives -inf and index 0. */
-static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y,
-                         void *index) {
+/* x: the image; y, index: the output row o of it, pixels [w0, w1), channels [c0, c1). The first of equal values wins,
+ * NaN before all; a window without a tap gives -inf and index 0. */
+static void max_pool_pixels(const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0, int64_t c1,
+                            const float *x, float *y, void *index) {
     const fnn_window rows = p->h.window[o];
     const int64_t row_step = p->h.step * p->w.in * p->c, col_step = p->w.step * p->c;
     const int64_t x_limit = p->h.in * p->w.in * p->c, y_limit = pool_limit(p, c0, c1, p->w.out * p->c);
-    for (int64_t ow = 0; ow < p->w.out; ow++) {
+    for (int64_t ow = w0; ow < w1; ow++) {
         const fnn_window cols = p->w.window[ow];
         const int64_t from = (rows.first * p->w.in + cols.first) * p->c;
         const int64_t first = rows.count > 0 && cols.count > 0 ? rows.label + cols.label : 0;
@@ -80,12 +81,12 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     }
 }
 
-/* dy, index: the whole output image; dx: the row i of the input image. */
-static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
-                             float *dx) {
+/* dy, index: the whole output image; dx: the row i of the input image, pixels [j0, j1). */
+static void max_pool_bwd_pixels(const fnn_pool *p, int64_t i, int64_t j0, int64_t j1, int64_t c0, int64_t c1,
+                                const float *dy, const void *index, float *dx) {
     const fnn_cover rows = p->h.cover[i];
     const int64_t dy_limit = p->h.out * p->w.out * p->c, dx_limit = pool_limit(p, c0, c1, p->w.in * p->c);
-    for (int64_t j = 0; j < p->w.in; j++) {
+    for (int64_t j = j0; j < j1; j++) {
         const fnn_cover cols = p->w.cover[j];
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);
@@ -123,10 +124,11 @@ static inline vf pool_window_sum(const fnn_pool *p, const float *x, int64_t from
     return sum;
 }
 
-static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
+static void avg_pool_pixels(const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0, int64_t c1,
+                            const float *x, float *y) {
     const fnn_window rows = p->h.window[o];
     const int64_t x_limit = p->h.in * p->w.in * p->c, y_limit = pool_limit(p, c0, c1, p->w.out * p->c);
-    for (int64_t ow = 0; ow < p->w.out; ow++) {
+    for (int64_t ow = w0; ow < w1; ow++) {
         const fnn_window cols = p->w.window[ow];
         const int64_t from = (rows.first * p->w.in + cols.first) * p->c;
         const vf divisor = v_set1(pool_divisor(p, rows, cols));
@@ -148,14 +150,11 @@ static void avg_pool_bwd_global(const fnn_pool *p, int64_t c0, int64_t c1, const
     }
 }
 
-static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, float *dx) {
+static void avg_pool_bwd_pixels(const fnn_pool *p, int64_t i, int64_t j0, int64_t j1, int64_t c0, int64_t c1,
+                                const float *dy, float *dx) {
     const fnn_cover rows = p->h.cover[i];
     const int64_t dy_limit = p->h.out * p->w.out * p->c, dx_limit = pool_limit(p, c0, c1, p->w.in * p->c);
-    if (p->h.out == 1 && p->w.out == 1 && rows.lo < rows.hi && p->w.window[0].count == p->w.in && p->c >= VL) {
-        avg_pool_bwd_global(p, c0, c1, dy, dx);
-        return;
-    }
-    for (int64_t j = 0; j < p->w.in; j++) {
+    for (int64_t j = j0; j < j1; j++) {
         const fnn_cover cols = p->w.cover[j];
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);
@@ -188,11 +187,12 @@ static inline float lp_scale(const fnn_pool *p, fnn_window rows, fnn_window cols
     return (float)(p->window_size / (double)(rows.size * cols.size));
 }
 
-static void lp_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
+static void lp_pool_pixels(const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0, int64_t c1,
+                           const float *x, float *y) {
     const fnn_window rows = p->h.window[o];
     const double norm = p->norm_type, root = 1.0 / p->norm_type;
     const int64_t x_limit = p->h.in * p->w.in * p->c, y_limit = pool_limit(p, c0, c1, p->w.out * p->c);
-    for (int64_t ow = 0; ow < p->w.out; ow++) {
+    for (int64_t ow = w0; ow < w1; ow++) {
         const fnn_window cols = p->w.window[ow];
         const int64_t from = (rows.first * p->w.in + cols.first) * p->c;
         const vf scale = v_set1(lp_scale(p, rows, cols));
@@ -207,14 +207,15 @@ static void lp_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, co
     }
 }
 
-/* x, dx: the row i of the input image; y, dy: the whole output image. x_limit: elements of x from that row on. */
-static void lp_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const float *x,
-                            const float *y, float *dx) {
+/* x, dx: the row i of the input image, pixels [j0, j1); y, dy: the whole output image. x_limit: elements of x from that
+ * row on. */
+static void lp_pool_bwd_pixels(const fnn_pool *p, int64_t i, int64_t j0, int64_t j1, int64_t c0, int64_t c1,
+                               const float *dy, const float *x, const float *y, float *dx) {
     const fnn_cover rows = p->h.cover[i];
     const double norm = p->norm_type;
     const int64_t x_limit = (p->h.in - i) * p->w.in * p->c, dx_limit = pool_limit(p, c0, c1, p->w.in * p->c);
     const int64_t y_limit = p->h.out * p->w.out * p->c;
-    for (int64_t j = 0; j < p->w.in; j++) {
+    for (int64_t j = j0; j < j1; j++) {
         const fnn_cover cols = p->w.cover[j];
         for (int64_t c = c0; c < c1; c += VL) {
             const int n = pool_lanes(c, c1);

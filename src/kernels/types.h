@@ -259,6 +259,7 @@ typedef struct fnn_pool_axis {
     int64_t in, out;
     int64_t step;             /* between taps: the dilation */
     int64_t label_step;       /* between the labels of neighbouring taps */
+    int64_t whole0, whole1;   /* windows with all their taps inside, where pooling's kernel is set */
     const fnn_window *window; /* [out] */
     const fnn_cover *cover;   /* [in] */
     const fnn_hit *hit;
@@ -266,6 +267,7 @@ typedef struct fnn_pool_axis {
 
 typedef struct fnn_pool {
     int64_t c;
+    int64_t kernel, pad_w; /* 2 or 3 where that is height and width of windows at stride 2, else 0 */
     fnn_pool_axis h, w;
     int wide;           /* indices are int32, else uint8 */
     double divisor;     /* of every window; 0: each window's own size */

@@ -99,6 +99,20 @@ static void fill_windows(fnn_pool_axis *axis, fnn_window *window, const fnn_pool
         divide(axis, window);
 }
 
+/* Square windows of 2 or 3 at stride 2: pool_rows.h has its own way through those that are whole. */
+static int64_t common_kernel(const fnn_pool_windows *ws) {
+    const int64_t *k = ws->kernel, *s = ws->stride, *d = ws->dilation;
+    return k && k[0] == k[1] && (k[0] == 2 || k[0] == 3) && s[0] == 2 && s[1] == 2 && d[0] == 1 && d[1] == 1 ? k[0] : 0;
+}
+
+static void find_whole(fnn_pool_axis *axis, int64_t kernel) {
+    int64_t o = 0;
+    while (o < axis->out && (axis->window[o].count < kernel || axis->window[o].size < kernel)) o++;
+    axis->whole0 = o;
+    while (o < axis->out && axis->window[o].count == kernel && axis->window[o].size == kernel) o++;
+    axis->whole1 = o;
+}
+
 static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_pool_windows *ws) {
     fnn_pool_axis axes[2];
     int64_t windows = g->output_size[0] + g->output_size[1], covers = g->input_size[0] + g->input_size[1], hits = 0;
@@ -130,7 +144,10 @@ static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_
         cover += axes[i].in;
         hit += count_hits(axes[i].window, axes[i].out);
     }
-    plan->pool = (fnn_pool){.c = g->c, .h = axes[0], .w = axes[1]};
+    const int64_t kernel = common_kernel(ws);
+    for (int i = 0; i < 2 && kernel; i++) find_whole(&axes[i], kernel);
+    plan->pool = (fnn_pool){
+        .c = g->c, .kernel = kernel, .pad_w = kernel ? ws->padding[1] : 0, .h = axes[0], .w = axes[1]};
     return FNN_OK;
 }
 

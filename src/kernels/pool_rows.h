@@ -1,0 +1,325 @@
+/* Rows of pooling, for the ops: pool.h's pixels, but windows of 2x2 and 3x3 at stride 2 that are whole take a shorter
+ * way, with all taps in registers and nothing partial. It gives the same bits. */
+#ifndef FASTNN_KERNELS_POOL_ROWS_H
+#define FASTNN_KERNELS_POOL_ROWS_H
+
+#include "pool.h"
+
+#define POOL_UNROLL _Pragma("GCC unroll 9")
+#define POOL_INLINE static inline __attribute__((always_inline))
+
+/* Of windows, or pairs of pixels, [w0, w1) those whose whole vectors end inside: the vector of w's last channels ends
+ * VL behind first + w * step. */
+static inline int64_t pool_room(int64_t w0, int64_t w1, int64_t first, int64_t step, int64_t limit) {
+    while (w1 > w0 && first + (w1 - 1) * step + VL > limit) w1--;
+    return w1;
+}
+static inline int64_t pool_last_vector(int64_t c0, int64_t c1) { return c0 + (c1 - c0 - 1) / VL * VL; }
+
+/* Windows of row o for the shorter way: [*w0, *w1). */
+static inline void pool_whole_windows(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, int64_t *w0, int64_t *w1) {
+    *w0 = *w1 = 0;
+    if (!p->kernel || p->wide || o < p->h.whole0 || o >= p->h.whole1 || p->w.whole0 >= p->w.whole1) return;
+    int64_t end = p->w.whole1;
+    if ((c1 - c0) % VL) {
+        const int64_t last = pool_last_vector(c0, c1), k = p->kernel - 1;
+        const int64_t tap = ((p->h.window[o].first + k) * p->w.in + k - p->pad_w) * p->c + last;
+        end = pool_room(p->w.whole0, end, last, p->c, pool_limit(p, c0, c1, p->w.out * p->c));
+        end = pool_room(p->w.whole0, end, tap, 2 * p->c, p->h.in * p->w.in * p->c);
+    }
+    if (end > p->w.whole0) *w0 = p->w.whole0, *w1 = end;
+}
+
+/* Pairs of pixels 2 b - pad and the next, b in [*b0, *b1), of input row i: pixel one is in windows b - 1 (of 3) and b,
+ * pixel two in window b. whole: only where those windows are. */
+static inline void pool_pairs(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, int whole, int64_t *b0, int64_t *b1) {
+    const fnn_cover rows = p->h.cover[i];
+    *b0 = *b1 = 0;
+    if (!p->kernel || p->wide) return;
+    for (int64_t a = rows.lo; a < rows.hi && whole; a++)
+        if (p->h.hit[a].window < p->h.whole0 || p->h.hit[a].window >= p->h.whole1) return;
+    int64_t from = (p->pad_w + 1) / 2, end = (p->w.in - 2 + p->pad_w) / 2 + 1;
+    const int64_t before = p->kernel == 3, first = before + (whole ? p->w.whole0 : 0);
+    from = from < first ? first : from;
+    const int64_t windows = whole ? p->w.whole1 : p->w.out;
+    end = p->w.in < 2 ? 0 : end > windows ? windows : end;
+    if ((c1 - c0) % VL && end > from) {
+        const int64_t last = pool_last_vector(c0, c1), row = rows.lo < rows.hi ? p->h.hit[rows.hi - 1].window : 0;
+        end = pool_room(from, end, last + (1 - p->pad_w) * p->c, 2 * p->c, pool_limit(p, c0, c1, p->w.in * p->c));
+        end = pool_room(from, end, last + row * p->w.out * p->c, p->c, p->h.out * p->w.out * p->c);
+    }
+    if (end > from) *b0 = from, *b1 = end;
+}
+
+/* A pair of pixels; the first one's overhang would reach what the second has already. */
+static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t c1, vf one, vf two) {
+    if (c1 - c < VL && pixel > VL)
+        v_store_n(dx + c, one, (int)(c1 - c));
+    else
+        v_store(dx + c, one);
+    v_store(dx + pixel + c, two);
+}
+
+/* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. */
+#define POOL_ROW(W0, W1, N, pixels, shorter)                                                                         \
+    do {                                                                                                             \
+        if ((W0) > 0) pixels(0, W0);                                                                                 \
+        if ((W0) < (W1)) {                                                                                           \
+            shorter;                                                                                                 \
+        }                                                                                                            \
+        if ((W1) < (N)) pixels(W1, N);                                                                               \
+    } while (0)
+
+/* ---- maximum -------------------------------------------------------------------------------------------- */
+
+/* Returns whether no tap but a window's first is NaN; other NaNs take the longer way. */
+POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
+                               int64_t c1, const float *x, float *y, uint8_t *index) {
+    const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    vm ordered = v_head(VL);
+    for (int64_t w = w0; w < w1; w++) {
+        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        for (int64_t c = c0; c < c1; c += VL) {
+            const float *q = from + c;
+            vf tap[9];
+            POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++)
+                tap[i * K + j] = v_load(q + i * row + j * p->c);
+            vf best = tap[0], place = v_zero();
+            POOL_UNROLL for (int t = 1; t < K * K; t++) {
+                place = v_sel(v_lt(best, tap[t]), v_float(pool_label(t)), place);
+                best = v_max(tap[t], best);
+            }
+            POOL_UNROLL for (int t = 1; t < K * K; t += 2)
+                ordered = vm_and(ordered, v_ordered(tap[t], tap[t + 1 < K * K ? t + 1 : t]));
+            v_store(y + w * p->c + c, best);
+            v_store_bytes(index + w * p->c + c, v_bits(place));
+        }
+    }
+    return v_sum(v_sel(ordered, v_zero(), v_set1(1.0f))) == 0.0f;
+}
+
+static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y,
+                         void *index) {
+    int64_t w0, w1;
+    int done = 0;
+    pool_whole_windows(p, o, c0, c1, &w0, &w1);
+#define MAX_PIXELS(from, to) max_pool_pixels(p, o, from, to, c0, c1, x, y, index)
+#define MAX_WHOLE                                                                                                    \
+    {                                                                                                                \
+        done = p->kernel == 2 ? max_pool_whole(2, p, o, w0, w1, c0, c1, x, y, index)                                 \
+                              : max_pool_whole(3, p, o, w0, w1, c0, c1, x, y, index);                                \
+        if (!done) MAX_PIXELS(w0, w1);                                                                               \
+    }
+    POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_WHOLE);
+}
+
+POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
+                                    int64_t c1, const float *dy, const uint8_t *index, float *dx) {
+    const int64_t pixel = p->c;
+    for (int64_t b = b0; b < b1; b++) {
+        float *to = dx + (2 * b - p->pad_w) * pixel;
+        for (int64_t c = c0; c < c1; c += VL) {
+            vf one = v_zero(), two = v_zero();
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                const int64_t label = p->h.hit[a].label, at = (p->h.hit[a].window * p->w.out + b) * pixel + c;
+                const vf d = v_load(dy + at);
+                const vi place = v_load_bytes(index + at);
+                if (K == 3)
+                    one += v_sel(v_same(v_load_bytes(index + at - pixel), pool_label(label + 2)),
+                                 v_load(dy + at - pixel), v_zero());
+                one += v_sel(v_same(place, pool_label(label)), d, v_zero());
+                two += v_sel(v_same(place, pool_label(label + 1)), d, v_zero());
+            }
+            pool_store_pair(to, pixel, c, c1, one, two);
+        }
+    }
+}
+
+static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
+                             float *dx) {
+    int64_t b0, b1;
+    pool_pairs(p, i, c0, c1, 0, &b0, &b1);
+    const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
+#define MAX_BWD_PIXELS(from, to) max_pool_bwd_pixels(p, i, from, to, c0, c1, dy, index, dx)
+#define MAX_BWD_PAIRS                                                                                                \
+    if (p->kernel == 2)                                                                                              \
+        max_pool_bwd_pairs(2, p, p->h.cover[i], b0, b1, c0, c1, dy, index, dx);                                      \
+    else                                                                                                             \
+        max_pool_bwd_pairs(3, p, p->h.cover[i], b0, b1, c0, c1, dy, index, dx)
+    POOL_ROW(j0, j1, p->w.in, MAX_BWD_PIXELS, MAX_BWD_PAIRS);
+}
+
+/* ---- average -------------------------------------------------------------------------------------------- */
+
+/* x / divisor, rounded as a division is: the quotient's remainder corrects it. inverse: 1 / divisor. */
+static inline vf pool_over(vf x, vf divisor, vf inverse) {
+    const vf q = x * inverse, better = v_fma(v_fma(-q, divisor, x), inverse, q);
+    return v_sel(v_lt(v_abs(q), v_set1(INFINITY)), better, q);
+}
+/* Without a fused multiply-add the remainder is not exact; a power of two needs none of it. */
+#if VL > 4
+#define POOL_OVER(K, x, divisor, inverse) ((K) == 2 ? (x) * (inverse) : pool_over(x, divisor, inverse))
+#else
+#define POOL_OVER(K, x, divisor, inverse) ((x) / (divisor))
+#endif
+
+POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
+                                int64_t c1, const float *x, float *y) {
+    const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
+    (void)inverse;
+    for (int64_t w = w0; w < w1; w++) {
+        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        for (int64_t c = c0; c < c1; c += VL) {
+            const float *q = from + c;
+            vf sum = v_zero();
+            POOL_UNROLL for (int i = 0; i < K; i++) {
+                vf line = v_zero();
+                POOL_UNROLL for (int j = 0; j < K; j++) line += v_load(q + i * row + j * p->c);
+                sum += line;
+            }
+            v_store(y + w * p->c + c, POOL_OVER(K, sum, divisor, inverse));
+        }
+    }
+}
+
+/* One window that is the whole image: rows first, then their sums, for four vectors of channels at a time. */
+static int64_t avg_pool_global(const fnn_pool *p, int64_t c0, int64_t c1, const float *x, float *y) {
+    const vf divisor = v_set1(pool_divisor(p, p->h.window[0], p->w.window[0]));
+    const int64_t h = p->h.window[0].count, w = p->w.window[0].count;
+    x += (p->h.window[0].first * p->w.in + p->w.window[0].first) * p->c;
+    for (; c0 + 4 * VL <= c1; c0 += 4 * VL) {
+        vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+        for (int64_t i = 0; i < h; i++) {
+            vf line[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+            const float *q = x + i * p->w.in * p->c + c0;
+            for (int64_t j = 0; j < w; j++, q += p->c)
+                POOL_UNROLL for (int v = 0; v < 4; v++) line[v] += v_load(q + v * VL);
+            POOL_UNROLL for (int v = 0; v < 4; v++) sum[v] += line[v];
+        }
+        POOL_UNROLL for (int v = 0; v < 4; v++) v_store(y + c0 + v * VL, sum[v] / divisor);
+    }
+    return c0;
+}
+
+static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
+    int64_t w0 = 0, w1 = 0;
+    if (p->divisor == 0) pool_whole_windows(p, o, c0, c1, &w0, &w1);
+    if (p->h.out == 1 && p->w.out == 1) c0 = avg_pool_global(p, c0, c1, x, y);
+#define AVG_PIXELS(from, to) avg_pool_pixels(p, o, from, to, c0, c1, x, y)
+#define AVG_WHOLE                                                                                                    \
+    if (p->kernel == 2)                                                                                              \
+        avg_pool_whole(2, p, o, w0, w1, c0, c1, x, y);                                                               \
+    else                                                                                                             \
+        avg_pool_whole(3, p, o, w0, w1, c0, c1, x, y)
+    POOL_ROW(w0, w1, p->w.out, AVG_PIXELS, AVG_WHOLE);
+}
+
+POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
+                                    int64_t c1, const float *dy, float *dx) {
+    const int64_t pixel = p->c;
+    const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
+    (void)inverse;
+    for (int64_t b = b0; b < b1; b++) {
+        float *to = dx + (2 * b - p->pad_w) * pixel;
+        for (int64_t c = c0; c < c1; c += VL) {
+            vf one = v_zero(), two = v_zero();
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                const int64_t at = (p->h.hit[a].window * p->w.out + b) * pixel + c;
+                const vf share = POOL_OVER(K, v_load(dy + at), divisor, inverse);
+                if (K == 3) one += POOL_OVER(K, v_load(dy + at - pixel), divisor, inverse);
+                one += share;
+                two += share;
+            }
+            pool_store_pair(to, pixel, c, c1, one, two);
+        }
+    }
+}
+
+static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, float *dx) {
+    const fnn_cover rows = p->h.cover[i];
+    int64_t b0 = 0, b1 = 0;
+    if (p->h.out == 1 && p->w.out == 1 && rows.lo < rows.hi && p->w.window[0].count == p->w.in && p->c >= VL) {
+        avg_pool_bwd_global(p, c0, c1, dy, dx);
+        return;
+    }
+    if (p->divisor == 0) pool_pairs(p, i, c0, c1, 1, &b0, &b1);
+    const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
+#define AVG_BWD_PIXELS(from, to) avg_pool_bwd_pixels(p, i, from, to, c0, c1, dy, dx)
+#define AVG_BWD_PAIRS                                                                                                \
+    if (p->kernel == 2)                                                                                              \
+        avg_pool_bwd_pairs(2, p, rows, b0, b1, c0, c1, dy, dx);                                                      \
+    else                                                                                                             \
+        avg_pool_bwd_pairs(3, p, rows, b0, b1, c0, c1, dy, dx)
+    POOL_ROW(j0, j1, p->w.in, AVG_BWD_PIXELS, AVG_BWD_PAIRS);
+}
+
+/* ---- power mean: the shorter way is for squares --------------------------------------------------------- */
+
+POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
+                               int64_t c1, const float *x, float *y) {
+    const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    for (int64_t w = w0; w < w1; w++) {
+        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        for (int64_t c = c0; c < c1; c += VL) {
+            vf sum = v_zero();
+            POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++) {
+                const vf v = v_load(from + c + i * row + j * p->c);
+                sum += v * v;
+            }
+            v_store(y + w * p->c + c, v_sqrt(sum));
+        }
+    }
+}
+
+static void lp_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
+    int64_t w0 = 0, w1 = 0;
+    if (p->norm_type == 2.0) pool_whole_windows(p, o, c0, c1, &w0, &w1);
+#define LP_PIXELS(from, to) lp_pool_pixels(p, o, from, to, c0, c1, x, y)
+#define LP_WHOLE                                                                                                     \
+    if (p->kernel == 2)                                                                                              \
+        lp_pool_whole(2, p, o, w0, w1, c0, c1, x, y);                                                                \
+    else                                                                                                             \
+        lp_pool_whole(3, p, o, w0, w1, c0, c1, x, y)
+    POOL_ROW(w0, w1, p->w.out, LP_PIXELS, LP_WHOLE);
+}
+
+POOL_INLINE vf lp_share(const float *dy, const float *y, int64_t at) {
+    const vf value = v_load(y + at);
+    return v_sel(v_eq(value, v_zero()), v_zero(), v_load(dy + at) * (v_set1(1.0f) / value));
+}
+
+POOL_INLINE void lp_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
+                                   int64_t c1, const float *dy, const float *x, const float *y, float *dx) {
+    const int64_t pixel = p->c;
+    for (int64_t b = b0; b < b1; b++) {
+        const int64_t j = (2 * b - p->pad_w) * pixel;
+        for (int64_t c = c0; c < c1; c += VL) {
+            vf one = v_zero(), two = v_zero();
+            for (int64_t a = rows.lo; a < rows.hi; a++) {
+                const int64_t at = (p->h.hit[a].window * p->w.out + b) * pixel + c;
+                const vf share = lp_share(dy, y, at);
+                if (K == 3) one += lp_share(dy, y, at - pixel);
+                one += share;
+                two += share;
+            }
+            pool_store_pair(dx + j, pixel, c, c1, one * v_load(x + j + c), two * v_load(x + j + pixel + c));
+        }
+    }
+}
+
+static void lp_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const float *x,
+                            const float *y, float *dx) {
+    int64_t b0 = 0, b1 = 0;
+    if (p->norm_type == 2.0) pool_pairs(p, i, c0, c1, 1, &b0, &b1);
+    const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
+#define LP_BWD_PIXELS(from, to) lp_pool_bwd_pixels(p, i, from, to, c0, c1, dy, x, y, dx)
+#define LP_BWD_PAIRS                                                                                                 \
+    if (p->kernel == 2)                                                                                              \
+        lp_pool_bwd_pairs(2, p, p->h.cover[i], b0, b1, c0, c1, dy, x, y, dx);                                        \
+    else                                                                                                             \
+        lp_pool_bwd_pairs(3, p, p->h.cover[i], b0, b1, c0, c1, dy, x, y, dx)
+    POOL_ROW(j0, j1, p->w.in, LP_BWD_PIXELS, LP_BWD_PAIRS);
+}
+
+#endif
