@@ -170,13 +170,15 @@ def test_nan_of_either_operand(which: str, side: int, level: str) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("channels", [1, 3, 17])
-def test_max_pooling_lets_nan_win(channels: int, level: str) -> None:
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_max_pooling_lets_nan_win(kernel: int, channels: int, level: str) -> None:
     _core.set_level(level)
     attrs: dict[str, Any] = {
-        "kernel_size": (3, 3), "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "ceil_mode": False,
+        "kernel_size": (kernel,) * 2, "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "ceil_mode": False,
     }  # fmt: skip
     x = np.random.default_rng(0).standard_normal((2, channels, 7, 8)).astype(np.float32)
     x[0, 0, 3, 3] = np.nan
+    x[0, -1, 4, 2:6] = np.nan
     x[1, -1] = -np.inf
     y, index = run_primitive("max_pool2d", x, **attrs)
     want, want_index = fn.reference.max_pool2d(x, **attrs)
