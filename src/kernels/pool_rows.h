@@ -17,7 +17,8 @@ static inline int64_t pool_room(int64_t w0, int64_t w1, int64_t first, int64_t s
 static inline int64_t pool_last_vector(int64_t c0, int64_t c1) { return c0 + (c1 - c0 - 1) / VL * VL; }
 
 /* Windows of row o for the shorter way: [*w0, *w1). */
-static inline void pool_whole_windows(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, int64_t *w0, int64_t *w1) {
+static inline void pool_whole_windows(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, int64_t *w0,
+                                      int64_t *w1) {
     *w0 = *w1 = 0;
     if (!p->kernel || p->wide || o < p->h.whole0 || o >= p->h.whole1 || p->w.whole0 >= p->w.whole1) return;
     int64_t end = p->w.whole1;
@@ -32,7 +33,8 @@ static inline void pool_whole_windows(const fnn_pool *p, int64_t o, int64_t c0, 
 
 /* Pairs of pixels 2 b - pad and the next, b in [*b0, *b1), of input row i: pixel one is in windows b - 1 (of 3) and b,
  * pixel two in window b. whole: only where those windows are. */
-static inline void pool_pairs(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, int whole, int64_t *b0, int64_t *b1) {
+static inline void pool_pairs(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, int whole, int64_t *b0,
+                              int64_t *b1) {
     const fnn_cover rows = p->h.cover[i];
     *b0 = *b1 = 0;
     if (!p->kernel || p->wide) return;
@@ -51,13 +53,24 @@ static inline void pool_pairs(const fnn_pool *p, int64_t i, int64_t c0, int64_t 
     if (end > from) *b0 = from, *b1 = end;
 }
 
+/* Whether results from `to` on go past the caches. */
+static inline int pool_past(const fnn_pool *p, int64_t c0, const float *to) {
+    return p->past && p->c % VL == 0 && c0 % VL == 0 && (uintptr_t)to % sizeof(vf) == 0;
+}
+static inline void pool_put(float *to, vf value, int past) {
+    if (past)
+        v_stream(to, value);
+    else
+        v_store(to, value);
+}
+
 /* A pair of pixels; the first one's overhang would reach what the second has already. */
-static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t c1, vf one, vf two) {
+static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t c1, vf one, vf two, int past) {
     if (c1 - c < VL && pixel > VL)
         v_store_n(dx + c, one, (int)(c1 - c));
     else
-        v_store(dx + c, one);
-    v_store(dx + pixel + c, two);
+        pool_put(dx + c, one, past);
+    pool_put(dx + pixel + c, two, past);
 }
 
 /* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. */
@@ -66,6 +79,7 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
         if ((W0) > 0) pixels(0, W0);                                                                                 \
         if ((W0) < (W1)) {                                                                                           \
             shorter;                                                                                                 \
+            v_stream_end();                                                                                          \
         }                                                                                                            \
         if ((W1) < (N)) pixels(W1, N);                                                                               \
     } while (0)
@@ -76,6 +90,7 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
 POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
                                int64_t c1, const float *x, float *y, uint8_t *index) {
     const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    const int past = pool_past(p, c0, y + w0 * p->c);
     vm ordered = v_head(VL);
     for (int64_t w = w0; w < w1; w++) {
         const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
@@ -91,7 +106,7 @@ POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
             }
             POOL_UNROLL for (int t = 1; t < K * K; t += 2)
                 ordered = vm_and(ordered, v_ordered(tap[t], tap[t + 1 < K * K ? t + 1 : t]));
-            v_store(y + w * p->c + c, best);
+            pool_put(y + w * p->c + c, best, past);
             v_store_bytes(index + w * p->c + c, v_bits(place));
         }
     }
@@ -113,9 +128,10 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_WHOLE);
 }
 
-POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
-                                    int64_t c1, const float *dy, const uint8_t *index, float *dx) {
+POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1,
+                                    int64_t c0, int64_t c1, const float *dy, const uint8_t *index, float *dx) {
     const int64_t pixel = p->c;
+    const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     for (int64_t b = b0; b < b1; b++) {
         float *to = dx + (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
@@ -130,7 +146,35 @@ POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover ro
                 one += v_sel(v_same(place, pool_label(label)), d, v_zero());
                 two += v_sel(v_same(place, pool_label(label + 1)), d, v_zero());
             }
-            pool_store_pair(to, pixel, c, c1, one, two);
+            pool_store_pair(to, pixel, c, c1, one, two, past);
+        }
+    }
+}
+
+/* Few channels, windows of 2x2 side by side: whole vectors of the row, each from one vector of dy and of indices by
+ * lanes that repeat after some vectors. p->lane: their number and that of the windows they hold; for each the first
+ * element of dy within them, then VL lanes of it, then VL labels. */
+static void max_pool_bwd_flat(const fnn_pool *p, int64_t window, int64_t label, const float *dy, const uint8_t *index,
+                              float *dx) {
+    const int32_t *lane = p->lane;
+    const int64_t phases = lane[0], windows = lane[1] * p->c, all = p->h.out * p->w.out * p->c;
+    const int64_t n = (2 * p->w.out < p->w.in ? 2 * p->w.out : p->w.in) * p->c;
+    int64_t at = window * p->w.out * p->c, f = 0;
+    for (lane += 2; f < n; at += windows) {
+        const int32_t *q = lane;
+        for (int64_t i = 0; i < phases && f < n; i++, q += 1 + 2 * VL, f += VL) {
+            const int64_t from = at + q[0], left = n - f;
+            vi where, tap;
+            memcpy(&where, q + 1, sizeof where);
+            memcpy(&tap, q + 1 + VL, sizeof tap);
+            const int lanes = all - from < VL ? (int)(all - from) : VL;
+            const vf d = v_permute(pool_load(dy, from, lanes, all), where);
+            const vf place = v_permute(v_float(pool_load_index(p, index, from, lanes, all)), where);
+            const vf share = v_sel(v_same(v_bits(place), tap + (int32_t)label), d, v_zero());
+            if (left < VL)
+                v_store_n(dx + f, share, (int)left);
+            else
+                v_store(dx + f, share);
         }
     }
 }
@@ -138,14 +182,20 @@ POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover ro
 static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
                              float *dx) {
     int64_t b0, b1;
+    const fnn_cover rows = p->h.cover[i];
+    if (p->lane && rows.lo < rows.hi) {
+        max_pool_bwd_flat(p, p->h.hit[rows.lo].window, p->h.hit[rows.lo].label, dy, index, dx);
+        if (2 * p->w.out < p->w.in) max_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, index, dx);
+        return;
+    }
     pool_pairs(p, i, c0, c1, 0, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
 #define MAX_BWD_PIXELS(from, to) max_pool_bwd_pixels(p, i, from, to, c0, c1, dy, index, dx)
 #define MAX_BWD_PAIRS                                                                                                \
     if (p->kernel == 2)                                                                                              \
-        max_pool_bwd_pairs(2, p, p->h.cover[i], b0, b1, c0, c1, dy, index, dx);                                      \
+        max_pool_bwd_pairs(2, p, rows, b0, b1, c0, c1, dy, index, dx);                                               \
     else                                                                                                             \
-        max_pool_bwd_pairs(3, p, p->h.cover[i], b0, b1, c0, c1, dy, index, dx)
+        max_pool_bwd_pairs(3, p, rows, b0, b1, c0, c1, dy, index, dx)
     POOL_ROW(j0, j1, p->w.in, MAX_BWD_PIXELS, MAX_BWD_PAIRS);
 }
 
@@ -166,6 +216,7 @@ static inline vf pool_over(vf x, vf divisor, vf inverse) {
 POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
                                 int64_t c1, const float *x, float *y) {
     const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    const int past = pool_past(p, c0, y + w0 * p->c);
     const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
     (void)inverse;
     for (int64_t w = w0; w < w1; w++) {
@@ -178,7 +229,7 @@ POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64
                 POOL_UNROLL for (int j = 0; j < K; j++) line += v_load(q + i * row + j * p->c);
                 sum += line;
             }
-            v_store(y + w * p->c + c, POOL_OVER(K, sum, divisor, inverse));
+            pool_put(y + w * p->c + c, POOL_OVER(K, sum, divisor, inverse), past);
         }
     }
 }
@@ -215,9 +266,10 @@ static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, AVG_PIXELS, AVG_WHOLE);
 }
 
-POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
-                                    int64_t c1, const float *dy, float *dx) {
+POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1,
+                                    int64_t c0, int64_t c1, const float *dy, float *dx) {
     const int64_t pixel = p->c;
+    const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
     (void)inverse;
     for (int64_t b = b0; b < b1; b++) {
@@ -231,7 +283,7 @@ POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover ro
                 one += share;
                 two += share;
             }
-            pool_store_pair(to, pixel, c, c1, one, two);
+            pool_store_pair(to, pixel, c, c1, one, two, past);
         }
     }
 }
@@ -259,6 +311,7 @@ static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c
 POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
                                int64_t c1, const float *x, float *y) {
     const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+    const int past = pool_past(p, c0, y + w0 * p->c);
     for (int64_t w = w0; w < w1; w++) {
         const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
         for (int64_t c = c0; c < c1; c += VL) {
@@ -267,7 +320,7 @@ POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
                 const vf v = v_load(from + c + i * row + j * p->c);
                 sum += v * v;
             }
-            v_store(y + w * p->c + c, v_sqrt(sum));
+            pool_put(y + w * p->c + c, v_sqrt(sum), past);
         }
     }
 }
@@ -292,6 +345,7 @@ POOL_INLINE vf lp_share(const float *dy, const float *y, int64_t at) {
 POOL_INLINE void lp_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
                                    int64_t c1, const float *dy, const float *x, const float *y, float *dx) {
     const int64_t pixel = p->c;
+    const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     for (int64_t b = b0; b < b1; b++) {
         const int64_t j = (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
@@ -303,7 +357,7 @@ POOL_INLINE void lp_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover row
                 one += share;
                 two += share;
             }
-            pool_store_pair(dx + j, pixel, c, c1, one * v_load(x + j + c), two * v_load(x + j + pixel + c));
+            pool_store_pair(dx + j, pixel, c, c1, one * v_load(x + j + c), two * v_load(x + j + pixel + c), past);
         }
     }
 }

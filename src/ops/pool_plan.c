@@ -6,6 +6,8 @@
 
 #define SPLIT_CHANNELS 64 /* channels of a piece where rows alone are too few to share */
 #define ENOUGH_UNITS 16
+#define PAST_BYTES                                                                                                   \
+    (4 << 20) /* larger tensors exceed the caches: what is stored there would first be read for nothing */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -102,7 +104,8 @@ static void fill_windows(fnn_pool_axis *axis, fnn_window *window, const fnn_pool
 /* Square windows of 2 or 3 at stride 2: pool_rows.h has its own way through those that are whole. */
 static int64_t common_kernel(const fnn_pool_windows *ws) {
     const int64_t *k = ws->kernel, *s = ws->stride, *d = ws->dilation;
-    return k && k[0] == k[1] && (k[0] == 2 || k[0] == 3) && s[0] == 2 && s[1] == 2 && d[0] == 1 && d[1] == 1 ? k[0] : 0;
+    return k && k[0] == k[1] && (k[0] == 2 || k[0] == 3) && s[0] == 2 && s[1] == 2 && d[0] == 1 && d[1] == 1 ? k[0]
+                                                                                                             : 0;
 }
 
 static void find_whole(fnn_pool_axis *axis, int64_t kernel) {
@@ -151,6 +154,27 @@ static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_
     return FNN_OK;
 }
 
+/* Lanes of max_pool_bwd_flat: element f of a row of dx comes from window f / 2c, tap f % 2c / c, channel f % c. */
+static const int32_t *find_lanes(fnn_pool_plan *plan, int64_t vl, int64_t padding) {
+    const fnn_pool *p = &plan->pool;
+    const int64_t pair = 2 * p->c;
+    if (p->kernel != 2 || padding != 0 || pair > vl || vl > FNN_POOL_LANES || p->c < 1) return NULL;
+    int64_t phases = 1;
+    while (phases * vl % pair) phases++;
+    plan->lane[0] = (int32_t)phases, plan->lane[1] = (int32_t)(phases * vl / pair);
+    int32_t *q = plan->lane + 2;
+    for (int64_t i = 0; i < phases; i++, q += 1 + 2 * vl) {
+        const int64_t first = i * vl / pair * p->c;
+        q[0] = (int32_t)first;
+        for (int64_t l = 0; l < vl; l++) {
+            const int64_t f = i * vl + l, from = f / pair * p->c + f % p->c - first;
+            if (from >= vl) return NULL;
+            q[1 + l] = (int32_t)from, q[1 + vl + l] = (int32_t)(f % pair / p->c);
+        }
+    }
+    return plan->lane;
+}
+
 fnn_status fnn_pool_init(fnn_op *op, const fnn_pool_windows *ws) {
     fnn_pool_geometry g;
     memcpy(&g, op->problem, sizeof g);
@@ -161,6 +185,8 @@ fnn_status fnn_pool_init(fnn_op *op, const fnn_pool_windows *ws) {
     const int64_t rows = g.n * (ws->backward ? g.input_size[0] : g.output_size[0]);
     const double inputs = (double)(g.n * g.c * g.input_size[0] * g.input_size[1]);
     const double outputs = (double)(g.n * g.c * g.output_size[0] * g.output_size[1]);
+    plan->pool.past = 4.0 * (inputs > outputs ? inputs : outputs) >= PAST_BYTES;
+    plan->pool.lane = ws->kernel && ws->padding[0] == 0 ? find_lanes(plan, op->k->vl, ws->padding[1]) : NULL;
     plan->splits = rows < ENOUGH_UNITS && g.c >= 2 * SPLIT_CHANNELS ? g.c / SPLIT_CHANNELS : 1;
     op->units = g.c > 0 ? rows * plan->splits : 0;
     op->flops = ws->kernel ? outputs * (double)(ws->kernel[0] * ws->kernel[1]) : inputs;

@@ -11,9 +11,13 @@ typedef struct fnn_pool_geometry {
 
 #define POOL_GEOMETRY(I, D, A, T) I(T, n) I(T, c) A(T, input_size, 2) A(T, output_size, 2)
 
+#define FNN_POOL_LANES 16  /* most lanes of a vector */
+#define FNN_POOL_PHASES 16 /* most vectors until their lanes repeat: twice the channels, at most a vector */
+
 typedef struct fnn_pool_plan {
     fnn_pool pool;
-    int64_t splits; /* pieces that a row's channels are cut into */
+    int64_t splits;                                               /* pieces that a row's channels are cut into */
+    int32_t lane[2 + FNN_POOL_PHASES * (1 + 2 * FNN_POOL_LANES)]; /* of fnn_pool */
 } fnn_pool_plan;
 
 /* kernel, stride, padding, dilation of both axes; kernel NULL: adaptive windows. backward: units are rows of the

@@ -10,6 +10,7 @@
 #define V_HAVE_QUADS
 #define V_HAVE_MULWIDE
 #define V_HAVE_BYTES
+#define V_HAVE_PERMUTE
 #define V_HAVE_ACROSS
 #define V_HAVE_STREAM
 
@@ -59,6 +60,8 @@ static inline float v_hmax(vf x) {
 }
 
 #include "vec_gnu.h"
+
+static inline vf v_permute(vf x, vi lanes) { return (vf)_mm256_permutevar8x32_ps((__m256)x, (__m256i)lanes); }
 
 /* Products of the even and of the odd lanes, put together again. */
 static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {

@@ -61,6 +61,7 @@ static inline float v_sum(vf x) {
     return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
 static inline float v_hmax(vf x) { return _mm512_reduce_max_ps((__m512)x); }
+static inline vf v_permute(vf x, vi lanes) { return (vf)_mm512_permutexvar_ps((__m512i)lanes, (__m512)x); }
 static inline vi v_load_bytes(const uint8_t *p) {
     return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }

@@ -14,6 +14,7 @@
  *   v_mulwide(a, b, &hi, &lo)  both halves of unsigned 32 x 32 -> 64 bits
  *   v_sum v_hmax               over lanes, in one fixed order
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
+ *   v_permute(x, lanes)        x[lanes[i]] for each lane i
  *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
  *   v_store_quads(row, k, x)   the reverse
  *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
@@ -146,6 +147,13 @@ static inline float v_hmax(vf x) {
     float m = x[0];
     for (int i = 1; i < VL; i++) m = x[i] > m ? x[i] : m;
     return m;
+}
+#endif
+#ifndef V_HAVE_PERMUTE
+static inline vf v_permute(vf x, vi lanes) {
+    vf y;
+    for (int i = 0; i < VL; i++) y[i] = x[lanes[i]];
+    return y;
 }
 #endif
 #ifndef V_HAVE_BYTES
