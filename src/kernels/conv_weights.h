@@ -97,15 +97,15 @@ static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR] = {
 
 /* What to ask for during a tile of k pairs. */
 static const float *weights_ahead(fnn_weights_block *g, int64_t k, int64_t *apart) {
-    *apart = 0;
-    for (int i = 0; i < 2; i++) {
-        if (g->ahead_left[i] <= 0) continue;
-        const float *from = g->ahead[i];
-        *apart = g->ahead_step;
-        g->ahead[i] += k * g->ahead_step;
-        g->ahead_left[i] -= k * g->ahead_step;
+    for (fnn_weights_ahead *q = g->ahead; q < g->ahead + WEIGHTS_AHEAD; q++) {
+        if (q->pairs <= 0) continue;
+        const float *from = q->from;
+        *apart = q->step;
+        q->from += k * q->step;
+        q->pairs -= k;
         return from;
     }
+    *apart = 0;
     return g->b;
 }
 

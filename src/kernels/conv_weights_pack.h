@@ -7,24 +7,34 @@ static inline int64_t weights_first(int rows, int64_t channels, int64_t panels, 
     return rows ? channels * i / panels : i * WEIGHTS_NR;
 }
 
+static inline __attribute__((always_inline)) void weights_pack_panel(float *dst, const int64_t width, int64_t count,
+                                                                     const float *src, int64_t step, int64_t pixels) {
+    if (count >= width) {
+        for (int64_t p = 0; p < pixels; p++, src += step, dst += width)
+            for (int64_t c = 0; c < width; c += VL) v_store(dst + c, v_load(src + c));
+        return;
+    }
+    for (int64_t p = 0; p < pixels; p++, src += step, dst += width)
+        for (int64_t c = 0; c < count; c += VL)
+            v_store(dst + c, gemm_read(src + c, count - c >= VL ? VL : (int)(count - c)));
+}
+
 /* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width]; lanes past a panel's own
- * channels hold its neighbour's or anything. */
+ * channels hold its neighbour's or anything. A few pixels go into all panels before the next few, so that memory is
+ * read in order. */
 static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64_t from, int64_t to, int64_t channels,
                          int rows, const float *src, int64_t step, int64_t pixels) {
-    const int64_t width = rows ? WEIGHTS_LD : WEIGHTS_NR;
-    for (int64_t i = from; i < to; i++) {
-        const int64_t first = weights_first(rows, channels, panels, i), count = channels - first;
-        const float *s = src + first;
-        float *d = dst + (i - from) * panel_floats;
-        if (count >= width) {
-            for (int64_t p = 0; p < pixels; p++, s += step, d += width)
-                for (int64_t c = 0; c < width; c += VL) v_store(d + c, v_load(s + c));
-            continue;
+    const int64_t few = to - from > 1 ? 16 : pixels;
+    for (int64_t p = 0; p < pixels; p += few)
+        for (int64_t i = from; i < to; i++) {
+            const int64_t first = weights_first(rows, channels, panels, i), now = pixels - p < few ? pixels - p : few;
+            const float *s = src + p * step + first;
+            float *d = dst + (i - from) * panel_floats;
+            if (rows)
+                weights_pack_panel(d + p * WEIGHTS_LD, WEIGHTS_LD, channels - first, s, step, now);
+            else
+                weights_pack_panel(d + p * WEIGHTS_NR, WEIGHTS_NR, channels - first, s, step, now);
         }
-        for (int64_t p = 0; p < pixels; p++, s += step, d += width)
-            for (int64_t c = 0; c < count; c += VL)
-                v_store(d + c, gemm_read(s + c, count - c >= VL ? VL : (int)(count - c)));
-    }
 }
 
 /* Up to VL sources by n. */

@@ -131,6 +131,13 @@ typedef struct fnn_depthwise_line {
  * in the low and the high half. */
 typedef uint64_t fnn_weights_pair;
 
+/* Memory that will be used next, to be brought nearer meanwhile: from there on, step floats a pair. */
+#define WEIGHTS_AHEAD 4
+typedef struct fnn_weights_ahead {
+    const float *from;
+    int64_t pairs, step;
+} fnn_weights_ahead;
+
 /* A panel of columns of the weights' gradient by panels [row0, row1) of rows and all taps, over one block of pixels;
  * kernels/conv_weights.h. */
 typedef struct fnn_weights_block {
@@ -143,9 +150,7 @@ typedef struct fnn_weights_block {
     const int64_t *tap_end;
     float *c; /* panel of rows after panel of rows: [tap][row][column] */
     int add, taps_outside;
-    const float *ahead[2]; /* what will be used next, to be brought nearer meanwhile: */
-    int64_t ahead_left[2]; /* floats, */
-    int64_t ahead_step;    /* so many a pair */
+    fnn_weights_ahead ahead[WEIGHTS_AHEAD];
 } fnn_weights_block;
 
 /* dst[q * dst_round + p * width + i] = src[q * src_round + i * apart + p], q < rounds, i < count, p < n. */

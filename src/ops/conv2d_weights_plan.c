@@ -8,7 +8,9 @@
 #define ROW_BYTES ((int64_t)640 << 10)     /* of packed rows, likewise */
 #define KEEP_BYTES ((int64_t)2 << 20)      /* most that kept rows may take */
 #define SHARED_BYTES ((int64_t)64 << 20)   /* most that partial results may take */
+#define LISTED_BYTES ((int64_t)256 << 10)  /* most that lists of pairs may take to be kept */
 #define FEW_ROW_PANELS 5                   /* use packed columns too rarely to pay for their packing */
+#define NARROW 32                          /* floats of a pixel whose lines hold little else than what is wanted */
 #define MANY_ROWS 512                      /* of more, too little of a block read in place stays near */
 #define ENOUGH_UNITS 16
 #define CHUNK_PIXELS 1024 /* least length of a chunk's sums */
@@ -47,17 +49,21 @@ static double best_form(const fnn_kernels *k, const conv2d_problem *g, weights_f
 /* Columns are read in whole vectors, so in place their number must be one of whole vectors. */
 static void plan_places(weights_plan *p, const fnn_kernels *k, const conv2d_problem *g) {
     const int whole = p->columns % k->vl == 0, few = p->row_panels <= FEW_ROW_PANELS;
+    const int64_t row_pixel = p->form == WEIGHTS_ROWS_DY ? g->oc : g->ic, column_pixel = g->ic + g->oc - row_pixel;
     if (p->form == WEIGHTS_ROWS_SPANS) {
         p->columns_in_place = whole;
     } else if (g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1) {
         p->rows_in_place = few || (g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
         p->columns_in_place = few && whole;
+    } else if (g->groups == 1) {
+        p->rows_in_place = row_pixel <= NARROW;
+        p->columns_in_place = column_pixel <= NARROW && whole;
     }
 }
 
 static void plan_blocks(weights_plan *p, const conv2d_problem *g) {
     const int64_t map = g->oh * g->ow, all = g->n * map;
-    int64_t pixels = p->rows_in_place ? BLOCK_PIXELS_IN_PLACE : BLOCK_PIXELS;
+    int64_t pixels = p->rows_in_place && p->taps == 1 ? BLOCK_PIXELS_IN_PLACE : BLOCK_PIXELS;
     if (g->kh * g->kw == 1 && !p->rows_in_place && all <= ONE_BLOCK_PIXELS) pixels = all;
     p->images = gemm_max(1, gemm_min(g->n, pixels / map));
     p->images = gemm_ceil_div(g->n, gemm_ceil_div(g->n, p->images));
@@ -99,8 +105,10 @@ static void plan_scratch(weights_plan *p, const conv2d_problem *g, const fnn_ker
     const int64_t column_floats = p->columns_in_place ? 0 : (by_dy ? x_pixels : dy_pixels) * k->weights_nr;
     p->rows_bytes = fnn_round_up((size_t)(p->row_floats * (p->keep_rows ? p->chunk_blocks : 1)) * 4);
     p->columns_bytes = fnn_round_up((size_t)column_floats * 4);
-    p->pairs_bytes = fnn_round_up((size_t)p->taps * sizeof(int64_t)) +
-                     fnn_round_up((size_t)(dy_pixels * p->taps) * sizeof(fnn_weights_pair));
+    p->listing_pairs = dy_pixels * p->taps;
+    p->listings = p->images > 1 ? 2 : p->blocks_per_image;
+    if (p->listings * p->listing_pairs * (int64_t)sizeof(fnn_weights_pair) > LISTED_BYTES) p->listings = 1;
+    p->pairs_bytes = fnn_round_up((size_t)(p->listings * (1 + p->taps + p->listing_pairs)) * 8);
 }
 
 void fnn_weights_plan_init(weights_plan *p, const fnn_kernels *k, const conv2d_problem *g) {

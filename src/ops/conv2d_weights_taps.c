@@ -10,14 +10,16 @@ typedef struct weights_run {
     const fnn_kernels *k;
     const float *dy, *x;
     float *dw;
-    fnn_weights_pair *pairs;
-    int64_t *tap_end;
+    fnn_weights_pair *pairs, *all_pairs; /* of the block at hand; of each place of a block in its image */
+    int64_t *tap_end, *all_tap_ends;
+    int64_t *listed;                 /* for each place, 1 + what is listed there */
     float *rows, *columns, *partial; /* partial: the thread's own, or all chunks' */
 } weights_run;
 
 /* A block: lines [oh0, oh0 + lines) of dy in some images, and lines [ih0, ih1) of x that they meet. */
 typedef struct weights_pixels {
     int64_t image, images, oh0, lines, ih0, ih1;
+    int64_t place; /* blocks of one place have the same pairs */
 } weights_pixels;
 
 /* Of one group: panels of columns and of rows. */
@@ -32,10 +34,11 @@ static weights_pixels block_at(const weights_run *r, int64_t b) {
     if (p->images > 1) {
         s = (weights_pixels){.image = b * p->images, .lines = g->oh};
         s.images = gemm_min(p->images, g->n - s.image);
+        s.place = s.images != p->images;
     } else {
         const int64_t i = b % p->blocks_per_image;
         s = (weights_pixels){.image = b / p->blocks_per_image, .images = 1, .oh0 = g->oh * i / p->blocks_per_image};
-        s.lines = g->oh * (i + 1) / p->blocks_per_image - s.oh0;
+        s.lines = g->oh * (i + 1) / p->blocks_per_image - s.oh0, s.place = i;
     }
     const int64_t last = (s.oh0 + s.lines - 1) * g->stride[0] + (g->kh - 1) * g->dilation[0] - g->padding[0];
     s.ih0 = gemm_min(g->ih, gemm_max(0, s.oh0 * g->stride[0] - g->padding[0]));
@@ -83,8 +86,8 @@ static weights_strides strides_of(const weights_run *r) {
     return s;
 }
 
-/* The lists of pairs of a block: pixels in the order of memory, those only whose input pixel lies in the image. */
-static void list_pairs(const weights_run *r, const weights_pixels *s) {
+/* Lists pairs: pixels in the order of memory, those only whose input pixel lies in the image. */
+static void list_pairs(const weights_run *r, const weights_pixels *s, fnn_weights_pair *pairs, int64_t *tap_end) {
     const weights_plan *p = r->p;
     const conv2d_problem *g = r->g;
     const weights_strides at = strides_of(r);
@@ -92,7 +95,7 @@ static void list_pairs(const weights_run *r, const weights_pixels *s) {
     const int slots_h = at.by_slots && g->kh == 1, slots_w = at.by_slots && g->kw == 1 && !spans;
     const uint64_t x_step = (uint64_t)((slots_w ? 1 : g->stride[1]) * at.x_pixel), dy_step = (uint64_t)at.dy_pixel;
     const uint64_t step = rows_dy ? dy_step | x_step << 32 : x_step | dy_step << 32;
-    fnn_weights_pair *to = r->pairs;
+    fnn_weights_pair *to = pairs;
     for (int64_t t = 0; t < p->taps; t++) {
         const int64_t kh = spans ? t : t / g->kw, kw = spans ? 0 : t % g->kw;
         const int64_t off_h = kh * g->dilation[0] - g->padding[0], off_w = kw * g->dilation[1] - g->padding[2];
@@ -109,8 +112,18 @@ static void list_pairs(const weights_run *r, const weights_pixels *s) {
                 uint64_t pair = rows_dy ? d | e << 32 : e | d << 32;
                 for (int64_t j = j0; j < j1; j++, pair += step) *to++ = pair;
             }
-        r->tap_end[t] = to - r->pairs;
+        tap_end[t] = to - pairs;
     }
+}
+
+/* The lists of a block, made unless they are there. */
+static void use_pairs(weights_run *r, const weights_pixels *s) {
+    const weights_plan *p = r->p;
+    const int64_t slot = p->listings > 1 ? s->place : 0;
+    fnn_weights_pair *pairs = r->all_pairs + slot * p->listing_pairs;
+    int64_t *tap_end = r->all_tap_ends + slot * p->taps;
+    if (r->listed[slot] != s->place + 1) list_pairs(r, s, pairs, tap_end);
+    r->listed[slot] = s->place + 1, r->pairs = pairs, r->tap_end = tap_end;
 }
 
 /* ---- packing -------------------------------------------------------------------------------------------- */
@@ -185,18 +198,49 @@ static void pack_columns(const weights_run *r, const weights_pixels *s, int64_t 
 
 /* ---- blocks --------------------------------------------------------------------------------------------- */
 
-/* Asks for the next block's pixels, all channels, which lie in one piece; or for its rows where they are kept. */
-static void look_ahead(const weights_run *r, int64_t b, const float *kept, const weights_panels *w,
-                       fnn_weights_block *t) {
+/* Asks for a share of a piece of memory: part i of n. */
+static void ask_part(fnn_weights_ahead *q, const float *from, int64_t floats, int64_t i, int64_t n, int64_t pairs) {
+    const int64_t first = floats * i / n, count = floats * (i + 1) / n - first;
+    q->from = from + first;
+    q->step = gemm_min(16, gemm_ceil_div(count, gemm_max(1, pairs)));
+    q->pairs = q->step > 0 ? gemm_ceil_div(count, q->step) : 0;
+}
+
+/* Panel j of columns of pixels that lie evenly apart: one line of each pixel after another. */
+static int64_t ask_columns(const weights_run *r, const weights_pixels *s, int64_t group, int64_t j,
+                           fnn_weights_ahead *q) {
+    const int by_dy = r->p->form == WEIGHTS_ROWS_DY;
+    const float *from = (by_dy ? x_at(r, s, group) : dy_at(r, s, group)) + j * r->k->weights_nr;
+    const int64_t lines = gemm_max(1, r->k->weights_nr / 16), pixels = s->images * s->lines * r->g->ow;
+    for (int64_t i = 0; i < lines; i++)
+        q[i] = (fnn_weights_ahead){from + 16 * i, pixels, by_dy ? r->g->ic : r->g->oc};
+    return lines;
+}
+
+/* While panel j of a block is computed: what the panels and blocks after it use. now, next: the block and the one after
+ * it, or NULL; kept: the next block's packed rows, or NULL. */
+static void look_ahead(const weights_run *r, const weights_pixels *now, const weights_pixels *next,
+                       const weights_panels *w, int64_t j, const float *kept, fnn_weights_block *t) {
     const weights_plan *p = r->p;
     const conv2d_problem *g = r->g;
-    const weights_pixels s = block_at(r, b);
-    const int dy_rows = p->form == WEIGHTS_ROWS_DY;
-    t->ahead[0] = dy_at(r, &s, 0), t->ahead_left[0] = s.images * s.lines * g->ow * g->oc;
-    t->ahead[1] = x_at(r, &s, 0), t->ahead_left[1] = ((s.images - 1) * g->ih + s.ih1 - s.ih0) * g->iw * g->ic;
-    if (kept) t->ahead[!dy_rows] = kept, t->ahead_left[!dy_rows] = p->row_floats;
-    const int64_t pairs = (w->j1 - w->j0) * (w->i1 - w->i0) * gemm_max(1, r->tap_end[p->taps - 1]);
-    t->ahead_step = gemm_min(16, gemm_ceil_div(t->ahead_left[0] + t->ahead_left[1], pairs));
+    const int by_dy = p->form == WEIGHTS_ROWS_DY, even = conv2d_is_pointwise(g) && !p->columns_in_place;
+    const int64_t all = (w->i1 - w->i0) * r->tap_end[p->taps - 1], n = w->j1 - w->j0;
+    int64_t used = 0, rest = all;
+    for (int i = 0; i < WEIGHTS_AHEAD; i++) t->ahead[i].pairs = 0;
+    if (even && (next || j + 1 < w->j1)) {
+        used = j + 1 < w->j1 ? ask_columns(r, now, w->group, j + 1, t->ahead)
+                             : ask_columns(r, next, w->group, w->j0, t->ahead);
+        rest -= used * now->images * now->lines * g->ow;
+    }
+    if (!next) return;
+    const float *dy = dy_at(r, next, 0), *x = x_at(r, next, 0);
+    const int64_t dy_floats = next->images * next->lines * g->ow * g->oc;
+    const int64_t x_floats = ((next->images - 1) * g->ih + next->ih1 - next->ih0) * g->iw * g->ic;
+    const int64_t rows = kept ? p->row_floats : by_dy ? dy_floats : x_floats, columns = by_dy ? x_floats : dy_floats;
+    const double share = even ? 1 : (double)rows / (double)(rows + columns);
+    ask_part(&t->ahead[used], kept ? kept : by_dy ? dy : x, rows, j - w->j0, n, (int64_t)((double)rest * share));
+    if (!even)
+        ask_part(&t->ahead[used + 1], by_dy ? x : dy, columns, j - w->j0, n, (int64_t)((double)rest * (1 - share)));
 }
 
 /* What is the same for all panels of columns. */
@@ -230,21 +274,19 @@ static void panel(const weights_run *r, const weights_pixels *s, int64_t group, 
 }
 
 /* Panels of columns over the blocks of a chunk. keep: every block's rows have a place; kept: they are there. */
-static void walk_blocks(const weights_run *r, int64_t chunk, const weights_panels *w, int keep, int kept,
-                        float *partial) {
+static void walk_blocks(weights_run *r, int64_t chunk, const weights_panels *w, int keep, int kept, float *partial) {
     const weights_plan *p = r->p;
     const int64_t b0 = chunk * p->chunk_blocks, b1 = gemm_min(p->blocks, b0 + p->chunk_blocks);
-    weights_pixels listed = {0};
     for (int64_t b = b0; b < b1; b++) {
         const weights_pixels s = block_at(r, b);
         float *rows = r->rows + (keep ? (b - b0) * p->row_floats : 0);
         if (!kept && !p->rows_in_place) pack_rows(r, &s, w, rows);
-        if (s.images != listed.images || s.oh0 != listed.oh0 || s.lines != listed.lines) list_pairs(r, &s);
-        listed = s;
+        use_pairs(r, &s);
         fnn_weights_block t = block_of(r, &s, w, rows);
         t.add = b > b0;
-        if (b + 1 < b1) look_ahead(r, b + 1, kept ? rows + p->row_floats : NULL, w, &t);
+        const weights_pixels next = block_at(r, gemm_min(b + 1, p->blocks - 1));
         for (int64_t j = w->j0; j < w->j1; j++) {
+            look_ahead(r, &s, b + 1 < b1 ? &next : NULL, w, j, kept ? rows + p->row_floats : NULL, &t);
             t.c = partial + (j - w->j0) * p->partial_floats;
             panel(r, &s, w->group, j, &t);
         }
@@ -280,16 +322,17 @@ static void turn_panels(const weights_run *r, int64_t group, int64_t i0, int64_t
 }
 
 /* All pixels are one block: panels of dw are finished one by one. */
-static void region_of_one_block(const weights_run *r, const weights_panels *all) {
+static void region_of_one_block(weights_run *r, const weights_panels *all) {
     const weights_plan *p = r->p;
     const weights_pixels s = block_at(r, 0);
-    list_pairs(r, &s);
+    use_pairs(r, &s);
     for (int64_t q = 0; q < p->row_parts; q++) {
         weights_panels w = *all;
         w.i0 = p->row_panels * q / p->row_parts, w.i1 = p->row_panels * (q + 1) / p->row_parts;
         if (!p->rows_in_place) pack_rows(r, &s, &w, r->rows);
         for (int64_t j = w.j0; j < w.j1; j++) {
             fnn_weights_block t = block_of(r, &s, &w, r->rows);
+            look_ahead(r, &s, NULL, &w, j, NULL, &t);
             t.c = r->partial;
             panel(r, &s, w.group, j, &t);
             turn_panels(r, w.group, w.i0, w.i1, j, r->partial);
@@ -298,7 +341,7 @@ static void region_of_one_block(const weights_run *r, const weights_panels *all)
 }
 
 /* Panels of columns of one chunk, as many together as keep their partial sums near. */
-static void region(const weights_run *r, int64_t chunk, const weights_panels *all) {
+static void region(weights_run *r, int64_t chunk, const weights_panels *all) {
     const weights_plan *p = r->p;
     const int64_t panels = all->j1 - all->j0, parts = gemm_ceil_div(panels, p->together);
     const int keep = p->keep_rows && panels > p->together;
@@ -350,8 +393,9 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     const conv2d_problem *g = op->problem;
     char *mine = fnn_thread_scratch(op, scratch, team->tid);
     weights_run r = {.p = p, .g = g, .k = op->k, .dy = buf[0], .x = buf[1], .dw = buf[2]};
-    r.tap_end = (int64_t *)mine;
-    r.pairs = (fnn_weights_pair *)(mine + fnn_round_up((size_t)p->taps * sizeof(int64_t)));
+    r.listed = (int64_t *)mine, r.all_tap_ends = r.listed + p->listings;
+    r.all_pairs = (fnn_weights_pair *)(r.all_tap_ends + p->listings * p->taps);
+    memset(r.listed, 0, (size_t)p->listings * sizeof *r.listed);
     r.rows = (float *)(mine + p->pairs_bytes);
     r.columns = (float *)(mine + p->pairs_bytes + p->rows_bytes);
     r.partial = p->chunks > 1 ? scratch : mine + p->pairs_bytes + p->rows_bytes + p->columns_bytes;

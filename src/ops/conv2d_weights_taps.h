@@ -15,15 +15,16 @@ typedef struct weights_plan {
     int64_t rows, columns, row_panels, column_panels, taps; /* of a group */
     int64_t lines, images;                                  /* of dy in a block */
     int64_t blocks_per_image, blocks, chunk_blocks, chunks;
-    int64_t slot_h, slot_w;   /* packed lines an image of a block, pixels a line, of x */
-    int64_t span_line;        /* floats of a packed line of spans */
-    int64_t together;         /* panels of columns whose partial sums stay near while the blocks go by */
-    int64_t row_parts;        /* a single block takes its rows in so many parts, which stay near */
-    int64_t row_panel_floats; /* of a block; 0: rows adjoin */
-    int64_t row_floats;       /* a block's packed rows */
-    int64_t partial_floats;   /* a panel of columns by all rows and taps */
-    int one_block;            /* all pixels at once: no partial results */
-    int keep_rows;            /* packed rows of a whole chunk are kept for the panels of columns that follow */
+    int64_t slot_h, slot_w;          /* packed lines an image of a block, pixels a line, of x */
+    int64_t span_line;               /* floats of a packed line of spans */
+    int64_t together;                /* panels of columns whose partial sums stay near while the blocks go by */
+    int64_t row_parts;               /* a single block takes its rows in so many parts, which stay near */
+    int64_t row_panel_floats;        /* of a block; 0: rows adjoin */
+    int64_t row_floats;              /* a block's packed rows */
+    int64_t listings, listing_pairs; /* lists of pairs that are kept; most pairs of one */
+    int64_t partial_floats;          /* a panel of columns by all rows and taps */
+    int one_block;                   /* all pixels at once: no partial results */
+    int keep_rows;                   /* packed rows of a whole chunk are kept for the panels of columns that follow */
     int rows_in_place, columns_in_place, taps_outside;
     size_t pairs_bytes, rows_bytes, columns_bytes; /* of a thread's scratch */
 } weights_plan;
