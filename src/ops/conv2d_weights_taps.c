@@ -206,41 +206,22 @@ static void ask_part(fnn_weights_ahead *q, const float *from, int64_t floats, in
     q->pairs = q->step > 0 ? gemm_ceil_div(count, q->step) : 0;
 }
 
-/* Panel j of columns of pixels that lie evenly apart: one line of each pixel after another. */
-static int64_t ask_columns(const weights_run *r, const weights_pixels *s, int64_t group, int64_t j,
-                           fnn_weights_ahead *q) {
-    const int by_dy = r->p->form == WEIGHTS_ROWS_DY;
-    const float *from = (by_dy ? x_at(r, s, group) : dy_at(r, s, group)) + j * r->k->weights_nr;
-    const int64_t lines = gemm_max(1, r->k->weights_nr / 16), pixels = s->images * s->lines * r->g->ow;
-    for (int64_t i = 0; i < lines; i++)
-        q[i] = (fnn_weights_ahead){from + 16 * i, pixels, by_dy ? r->g->ic : r->g->oc};
-    return lines;
-}
-
-/* While panel j of a block is computed: what the panels and blocks after it use. now, next: the block and the one after
- * it, or NULL; kept: the next block's packed rows, or NULL. */
-static void look_ahead(const weights_run *r, const weights_pixels *now, const weights_pixels *next,
-                       const weights_panels *w, int64_t j, const float *kept, fnn_weights_block *t) {
+/* While panel j of a block is computed: its share of what the next block uses, all channels, in the order of memory;
+ * panel by panel is slower, though less, for it leaves the machine's own prefetching behind. kept: that block's packed
+ * rows, or NULL. */
+static void look_ahead(const weights_run *r, const weights_pixels *next, const weights_panels *w, int64_t j,
+                       const float *kept, fnn_weights_block *t) {
     const weights_plan *p = r->p;
     const conv2d_problem *g = r->g;
-    const int by_dy = p->form == WEIGHTS_ROWS_DY, even = conv2d_is_pointwise(g) && !p->columns_in_place;
-    const int64_t all = (w->i1 - w->i0) * r->tap_end[p->taps - 1], n = w->j1 - w->j0;
-    int64_t used = 0, rest = all;
-    for (int i = 0; i < WEIGHTS_AHEAD; i++) t->ahead[i].pairs = 0;
-    if (even && (next || j + 1 < w->j1)) {
-        used = j + 1 < w->j1 ? ask_columns(r, now, w->group, j + 1, t->ahead)
-                             : ask_columns(r, next, w->group, w->j0, t->ahead);
-        rest -= used * now->images * now->lines * g->ow;
-    }
-    if (!next) return;
+    const int by_dy = p->form == WEIGHTS_ROWS_DY;
+    const int64_t pairs = (w->i1 - w->i0) * r->tap_end[p->taps - 1], n = w->j1 - w->j0;
     const float *dy = dy_at(r, next, 0), *x = x_at(r, next, 0);
     const int64_t dy_floats = next->images * next->lines * g->ow * g->oc;
     const int64_t x_floats = ((next->images - 1) * g->ih + next->ih1 - next->ih0) * g->iw * g->ic;
     const int64_t rows = kept ? p->row_floats : by_dy ? dy_floats : x_floats, columns = by_dy ? x_floats : dy_floats;
-    const double share = even ? 1 : (double)rows / (double)(rows + columns);
-    ask_part(&t->ahead[used], kept ? kept : by_dy ? dy : x, rows, j - w->j0, n, (int64_t)((double)rest * share));
-    if (!even)
-        ask_part(&t->ahead[used + 1], by_dy ? x : dy, columns, j - w->j0, n, (int64_t)((double)rest * (1 - share)));
+    const int64_t share = (int64_t)((double)pairs * (double)rows / (double)(rows + columns));
+    ask_part(&t->ahead[0], kept ? kept : by_dy ? dy : x, rows, j - w->j0, n, share);
+    ask_part(&t->ahead[1], by_dy ? x : dy, columns, j - w->j0, n, pairs - share);
 }
 
 /* What is the same for all panels of columns. */
@@ -286,7 +267,7 @@ static void walk_blocks(weights_run *r, int64_t chunk, const weights_panels *w, 
         t.add = b > b0;
         const weights_pixels next = block_at(r, gemm_min(b + 1, p->blocks - 1));
         for (int64_t j = w->j0; j < w->j1; j++) {
-            look_ahead(r, &s, b + 1 < b1 ? &next : NULL, w, j, kept ? rows + p->row_floats : NULL, &t);
+            if (b + 1 < b1) look_ahead(r, &next, w, j, kept ? rows + p->row_floats : NULL, &t);
             t.c = partial + (j - w->j0) * p->partial_floats;
             panel(r, &s, w->group, j, &t);
         }
@@ -332,7 +313,6 @@ static void region_of_one_block(weights_run *r, const weights_panels *all) {
         if (!p->rows_in_place) pack_rows(r, &s, &w, r->rows);
         for (int64_t j = w.j0; j < w.j1; j++) {
             fnn_weights_block t = block_of(r, &s, &w, r->rows);
-            look_ahead(r, &s, NULL, &w, j, NULL, &t);
             t.c = r->partial;
             panel(r, &s, w.group, j, &t);
             turn_panels(r, w.group, w.i0, w.i1, j, r->partial);
