@@ -20,6 +20,7 @@
 #include "conv_weights.h"
 #include "conv_weights_pack.h"
 #include "conv_strip.h"
+#include "conv_planes.h"
 #include "conv_small.h"
 #include "depthwise.h"
 #include "depthwise_tile.h"
@@ -43,6 +44,7 @@ const fnn_kernels FNN_TABLE = {
     .weights_ld = WEIGHTS_LD,
     .strip_mr = STRIP_MR,
     .strip_nr = STRIP_NR,
+    .planes_nv = PLANES_NV,
     .small_r = SMALL_R,
     .small_p = SMALL_P,
 #define FNN_KERNEL(ret, name, args) .name = name,

@@ -93,6 +93,24 @@ typedef struct fnn_strip {
     int64_t ahead_lines, then_lines;
 } fnn_strip;
 
+/* Lines of up to a few vectors of outputs and m <= 4 channels of them; see kernels/conv_planes.h. */
+typedef struct fnn_planes {
+    const float *a;                      /* turned lines from source line h0 on: first plane of the group, output 0 */
+    int64_t h0, line, plane;             /* floats between lines, between planes */
+    int64_t src_h, step;                 /* lines of the source; of them, from one output line to the next */
+    int64_t n_taps, tap_first, tap_step; /* output line i meets i * step + tap_first, then every tap_step */
+    int64_t n_shifts, channels;          /* taps of a line, planes of the group */
+    const int64_t *shift;                /* of each tap, in floats */
+    const float *w;                      /* [lines of taps][channels][shifts][m] */
+    int64_t m, outputs;
+    float *c; /* element (line 0, output 0, channel 0) */
+    int64_t c_line, c_pixel;
+    int accumulate;
+    const float *bias, *residual;
+    int activation;
+    float slope;
+} fnn_planes;
+
 /* A depthwise convolution (or its gradient for the input) as seen from the pixels it writes; kernels/depthwise.h. */
 typedef struct fnn_depthwise {
     int64_t channels, multiplier; /* channels written; output channels per input channel */

@@ -15,6 +15,46 @@ typedef struct strip_taps {
     int64_t count, *tap, *offset;
 } strip_taps;
 
+/* ---- taps along a side ---------------------------------------------------------------------------------- */
+
+static inline strip_taps strip_forward_taps(int64_t kernel, int64_t padding, int64_t dilation, int64_t *room) {
+    strip_taps s = {kernel, room, room + kernel};
+    for (int64_t k = 0; k < kernel; k++) s.tap[k] = k, s.offset[k] = k * dilation - padding;
+    return s;
+}
+
+/* The taps that input coordinates congruent to r modulo the stride use; later taps lie further left in dy. */
+static inline strip_taps strip_gradient_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding,
+                                             int64_t dilation, int64_t *room) {
+    strip_taps s = {0, room, room + kernel};
+    for (int64_t k = kernel - 1; k >= 0; k--) {
+        const int64_t at = r + padding - k * dilation;
+        if (at % stride != 0) continue;
+        s.tap[s.count] = k, s.offset[s.count++] = at / stride;
+    }
+    return s;
+}
+
+/* Extreme offsets of all parts along a side. */
+static inline void strip_gradient_reach(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                                        int64_t *room, int64_t *low, int64_t *high) {
+    int found = 0;
+    for (int64_t r = 0; r < stride; r++) {
+        const strip_taps t = strip_gradient_taps(r, kernel, stride, padding, dilation, room);
+        if (t.count == 0) continue;
+        const int64_t first = t.offset[0], last = t.offset[t.count - 1];
+        *low = !found || first < *low ? first : *low;
+        *high = !found || last > *high ? last : *high;
+        found = 1;
+    }
+}
+
+static inline int64_t strip_phase_size(int64_t size, int64_t r, int64_t stride) {
+    return size > r ? gemm_ceil_div(size - r, stride) : 0;
+}
+
+/* ---- plans ---------------------------------------------------------------------------------------------- */
+
 typedef struct strip_part {
     int64_t grid_h, grid_w;               /* its outputs */
     int64_t first, line, pixel;           /* where they lie in dst, in floats */

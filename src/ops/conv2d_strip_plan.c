@@ -8,26 +8,6 @@
 #define COPY 0.2          /* cycles a copied value */
 #define TILE_OVERHEAD 80  /* cycles a tile */
 
-/* ---- taps along a side ---------------------------------------------------------------------------------- */
-
-static strip_taps forward_taps(int64_t kernel, int64_t padding, int64_t dilation, int64_t *room) {
-    strip_taps s = {kernel, room, room + kernel};
-    for (int64_t k = 0; k < kernel; k++) s.tap[k] = k, s.offset[k] = k * dilation - padding;
-    return s;
-}
-
-/* The taps that input coordinates congruent to r modulo the stride use; later taps lie further left in dy. */
-static strip_taps gradient_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
-                                int64_t *room) {
-    strip_taps s = {0, room, room + kernel};
-    for (int64_t k = kernel - 1; k >= 0; k--) {
-        const int64_t at = r + padding - k * dilation;
-        if (at % stride != 0) continue;
-        s.tap[s.count] = k, s.offset[s.count++] = at / stride;
-    }
-    return s;
-}
-
 /* ---- plans ---------------------------------------------------------------------------------------------- */
 
 static strip_plan *new_plan(int64_t n_parts, const conv2d_problem *p) {
@@ -90,8 +70,8 @@ static fnn_status forward_init(fnn_op *op) {
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
     int64_t *room = room_of(plan, p);
-    const strip_taps h = forward_taps(p->kh, p->padding[0], p->dilation[0], room),
-                     w = forward_taps(p->kw, p->padding[2], p->dilation[1], room + 2 * p->kh);
+    const strip_taps h = strip_forward_taps(p->kh, p->padding[0], p->dilation[0], room),
+                     w = strip_forward_taps(p->kw, p->padding[2], p->dilation[1], room + 2 * p->kh);
     plan->channels = icg, plan->columns = ocg;
     plan->src_h = p->ih, plan->src_w = p->iw, plan->src_pixel = p->ic, plan->step_h = p->stride[0];
     plan->low_h = h.offset[0], plan->high_h = h.offset[h.count - 1];
@@ -108,24 +88,6 @@ static fnn_status forward_init(fnn_op *op) {
     return FNN_OK;
 }
 
-/* Extreme offsets of all parts along a side. */
-static void gradient_reach(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, int64_t *room,
-                           int64_t *low, int64_t *high) {
-    int found = 0;
-    for (int64_t r = 0; r < stride; r++) {
-        const strip_taps t = gradient_taps(r, kernel, stride, padding, dilation, room);
-        if (t.count == 0) continue;
-        const int64_t first = t.offset[0], last = t.offset[t.count - 1];
-        *low = !found || first < *low ? first : *low;
-        *high = !found || last > *high ? last : *high;
-        found = 1;
-    }
-}
-
-static int64_t phase_size(int64_t size, int64_t r, int64_t stride) {
-    return size > r ? gemm_ceil_div(size - r, stride) : 0;
-}
-
 static fnn_status gradient_init(fnn_op *op) {
     const conv2d_problem *p = op->problem;
     const int64_t sh = p->stride[0], sw = p->stride[1];
@@ -135,17 +97,17 @@ static fnn_status gradient_init(fnn_op *op) {
     int64_t *room = room_of(plan, p), low_w = 0, high_w = 0;
     plan->channels = ocg, plan->columns = icg;
     plan->src_h = p->oh, plan->src_w = p->ow, plan->src_pixel = p->oc, plan->step_h = 1;
-    gradient_reach(p->kh, sh, p->padding[0], p->dilation[0], room, &plan->low_h, &plan->high_h);
-    gradient_reach(p->kw, sw, p->padding[2], p->dilation[1], room, &low_w, &high_w);
-    plan->lines = phase_size(p->ih, 0, sh), plan->dst_image = p->ih * p->iw * p->ic;
-    plan->runs = fnn_strip_runs(op->k, p->n, phase_size(p->iw, 0, sw));
-    set_copy(plan, phase_size(p->iw, 0, sw), 1, low_w, high_w, 0);
+    strip_gradient_reach(p->kh, sh, p->padding[0], p->dilation[0], room, &plan->low_h, &plan->high_h);
+    strip_gradient_reach(p->kw, sw, p->padding[2], p->dilation[1], room, &low_w, &high_w);
+    plan->lines = strip_phase_size(p->ih, 0, sh), plan->dst_image = p->ih * p->iw * p->ic;
+    plan->runs = fnn_strip_runs(op->k, p->n, strip_phase_size(p->iw, 0, sw));
+    set_copy(plan, strip_phase_size(p->iw, 0, sw), 1, low_w, high_w, 0);
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const int64_t rh = i / sw, rw = i % sw;
-        const strip_taps h = gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
-                         w = gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh);
-        plan->part[i] = (strip_part){.grid_h = phase_size(p->ih, rh, sh),
-                                     .grid_w = phase_size(p->iw, rw, sw),
+        const strip_taps h = strip_gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
+                         w = strip_gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh);
+        plan->part[i] = (strip_part){.grid_h = strip_phase_size(p->ih, rh, sh),
+                                     .grid_w = strip_phase_size(p->iw, rw, sw),
                                      .first = (rh * p->iw + rw) * p->ic,
                                      .line = sh * p->iw * p->ic,
                                      .pixel = sw * p->ic,
@@ -204,8 +166,8 @@ static double forward_cost(const fnn_kernels *kernels, const conv2d_problem *p) 
 
 static double gradient_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
-    const int64_t phases = p->stride[0] * p->stride[1], width = phase_size(p->iw, 0, p->stride[1]);
-    const double lines = (double)(p->n * phase_size(p->ih, 0, p->stride[0]) * phases);
+    const int64_t phases = p->stride[0] * p->stride[1], width = strip_phase_size(p->iw, 0, p->stride[1]);
+    const double lines = (double)(p->n * strip_phase_size(p->ih, 0, p->stride[0]) * phases);
     const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, width), lines, width,
                                     (double)(ocg * taps) / (double)phases, icg);
     return (double)p->groups * tiles + COPY * (double)(p->n * p->oh * p->ow * p->oc) +
