@@ -9,33 +9,62 @@
 #define FASTNN_KERNELS_CONV_SMALL_H
 
 #define SMALL_UNROLL _Pragma("GCC unroll 8")
+#define SMALL_EACH(body)                                                                                             \
+    do {                                                                                                             \
+        SMALL_UNROLL for (int o = 0; o < R; o++) SMALL_UNROLL for (int p = 0; p < P; p++) body;                      \
+    } while (0)
+
+/* Keeps the compiler from loading again through a pointer what is in a register. */
+#define SMALL_HIDE(p) __asm__("" : "+r"(p))
 
 /* ---- turning -------------------------------------------------------------------------------------------- */
 
+/* n times four k of dst[k][l] = row[l][k]. All that is read of a line of a row is read at once: rows are often a power of
+ * two apart, and lines of all of them do not stay in the first-level cache together. */
+static inline __attribute__((always_inline)) void small_turn_some(const int n, const float *const *row, int64_t k,
+                                                                  float *dst) {
+    vf r[VL / 4][4];
+    SMALL_UNROLL for (int q = 0; q < 4; q++) SMALL_UNROLL for (int a = 0; a < n; a++)
+        r[a][q] = v_load_quads(row + q, k + 4 * a);
+    SMALL_UNROLL for (int a = 0; a < n; a++) {
+        v_transpose_quads(r[a]);
+        SMALL_UNROLL for (int q = 0; q < 4; q++) v_store(dst + (k + 4 * a + q) * VL, r[a][q]);
+    }
+}
+
 /* dst[k][l] = row[l][k]; the last four k are done again rather than fewer. */
 static inline void small_turn(const float *const *row, int64_t len, float *dst) {
-    for (int64_t k = 0; k < len && len >= 4; k += 4) {
-        if (k + 4 > len) k = len - 4;
-        vf r[4];
-        for (int q = 0; q < 4; q++) r[q] = v_load_quads(row + q, k);
-        v_transpose_quads(r);
-        for (int q = 0; q < 4; q++) v_store(dst + (k + q) * VL, r[q]);
-    }
-    for (int64_t k = 0; k < len && len < 4; k++)
-        for (int l = 0; l < VL; l++) dst[k * VL + l] = row[l][k];
+    int64_t k = 0;
+    for (; k + VL <= len; k += VL) small_turn_some(VL / 4, row, k, dst);
+    for (; k + 4 <= len; k += 4) small_turn_some(1, row, k, dst);
+    if (k < len && len >= 4)
+        small_turn_some(1, row, len - 4, dst);
+    else
+        for (; k < len; k++)
+            for (int l = 0; l < VL; l++) dst[k * VL + l] = row[l][k];
 }
 
 /* row[l][k] = src[k][l] */
 static inline void small_turn_back(const float *src, int64_t len, float *const *row) {
-    for (int64_t k = 0; k < len && len >= 4; k += 4) {
-        if (k + 4 > len) k = len - 4;
-        vf r[4];
-        for (int q = 0; q < 4; q++) r[q] = v_load(src + (k + q) * VL);
-        v_transpose_quads(r);
-        for (int q = 0; q < 4; q++) v_store_quads(row + q, k, r[q]);
+    for (int64_t k = 0; k < len; k += VL) {
+        const int n = len - k < VL ? (int)(len - k) : VL;
+        vf r[4][VL / 4];
+        SMALL_UNROLL for (int a = 0; a < VL / 4; a++) {
+            vf t[4];
+            SMALL_UNROLL for (int q = 0; q < 4; q++) t[q] = v_load(src + (4 * a + q < n ? k + 4 * a + q : k) * VL);
+            v_transpose_quads(t);
+            SMALL_UNROLL for (int q = 0; q < 4; q++) r[q][a] = t[q];
+        }
+        SMALL_UNROLL for (int q = 0; q < 4; q++) {
+            v_transpose_groups(r[q]);
+            SMALL_UNROLL for (int g = 0; g < VL / 4; g++) {
+                if (n == VL)
+                    v_store(row[4 * g + q] + k, r[q][g]);
+                else
+                    v_store_n(row[4 * g + q] + k, r[q][g], n);
+            }
+        }
     }
-    for (int64_t k = 0; k < len && len < 4; k++)
-        for (int l = 0; l < VL; l++) row[l][k] = src[k * VL + l];
 }
 
 /* Where the tile of a lane begins; at: of its first pixel, in floats from the first image. */
@@ -67,35 +96,47 @@ static inline void small_inside(const fnn_small_tiles *t, int64_t w, int64_t *lo
     if (*lo > *hi) *lo = *hi;
 }
 
-/* VL tiles from tile on, into dst. edge: room for VL + 1 lines of a tile. */
-static void small_gather(const fnn_small_tiles *t, const float *x, int64_t tile, float *dst, float *edge) {
-    const int64_t len = t->columns * t->c, line = t->w * t->c;
-    small_lane lane[VL];
+/* Line r of VL tiles. edge: see small_clear_edge. */
+static inline void small_gather_line(const fnn_small_tiles *t, const small_lane *lane, int64_t r, const float *x,
+                                     float *edge, float *dst) {
+    const int64_t len = t->columns * t->c, below = r * t->w * t->c;
     const float *row[VL];
-    small_locate(t, tile, lane);
     int64_t lo = 0, hi = t->columns; /* columns that are turned, the others are zeros for all lanes */
     if (t->grid_w == 1) small_inside(t, t->first_w, &lo, &hi);
-    memset(edge, 0, (size_t)((VL + 1) * len) * sizeof(float));
-    for (int64_t r = 0; r < t->rows; r++, dst += len * VL) {
-        for (int l = 0; l < VL; l++) {
-            const int64_t h = lane[l].h + r;
-            const float *s = x + lane[l].at + r * line;
-            if (!lane[l].there || h < 0 || h >= t->h) {
-                row[l] = edge;
-            } else if (lane[l].whole || t->grid_w == 1) {
-                row[l] = s + lo * t->c;
-            } else {
-                int64_t from, to;
-                small_inside(t, lane[l].w, &from, &to);
-                float *e = edge + (l + 1) * len;
-                for (int64_t i = from * t->c; i < to * t->c; i++) e[i] = s[i];
-                row[l] = e;
-            }
+    for (int l = 0; l < VL; l++) {
+        const int64_t h = lane[l].h + r;
+        const float *s = x + lane[l].at + below;
+        if (!lane[l].there || h < 0 || h >= t->h) {
+            row[l] = edge;
+        } else if (lane[l].whole || t->grid_w == 1) {
+            row[l] = s + lo * t->c;
+        } else {
+            int64_t from, to;
+            small_inside(t, lane[l].w, &from, &to);
+            float *e = edge + (l + 1) * len;
+            for (int64_t i = from * t->c; i < to * t->c; i++) e[i] = s[i];
+            row[l] = e;
         }
-        for (int64_t i = 0; i < lo * t->c; i++) v_store(dst + i * VL, v_zero());
-        small_turn(row, (hi - lo) * t->c, dst + lo * t->c * VL);
-        for (int64_t i = hi * t->c; i < len; i++) v_store(dst + i * VL, v_zero());
     }
+    for (int64_t i = 0; i < lo * t->c; i++) v_store(dst + i * VL, v_zero());
+    small_turn(row, (hi - lo) * t->c, dst + lo * t->c * VL);
+    for (int64_t i = hi * t->c; i < len; i++) v_store(dst + i * VL, v_zero());
+}
+
+/* A line of zeros, and one for each lane that sticks out on a side. */
+static inline void small_clear_edge(const fnn_small_tiles *t, const small_lane *lane, float *edge) {
+    const int64_t len = t->columns * t->c;
+    memset(edge, 0, (size_t)len * sizeof(float));
+    for (int l = 0; l < VL && t->grid_w > 1; l++)
+        if (!lane[l].whole) memset(edge + (l + 1) * len, 0, (size_t)len * sizeof(float));
+}
+
+/* VL tiles from tile on, into dst. */
+static void small_gather(const fnn_small_tiles *t, const float *x, int64_t tile, float *dst, float *edge) {
+    small_lane lane[VL];
+    small_locate(t, tile, lane);
+    small_clear_edge(t, lane, edge);
+    for (int64_t r = 0; r < t->rows; r++, dst += t->columns * t->c * VL) small_gather_line(t, lane, r, x, edge, dst);
 }
 
 /* ---- forward, and the gradient for the input ------------------------------------------------------------- */
@@ -108,7 +149,10 @@ static inline __attribute__((always_inline)) void small_dot(const int R, const i
     const int64_t pixel = s->x_pixel, w_out = s->w_out, end = kh1 * b->per_kh;
     const int32_t *x_at = b->x_at, *w_at = b->w_at;
     vf acc[SMALL_R][SMALL_P];
-    SMALL_UNROLL for (int o = 0; o < R; o++) SMALL_UNROLL for (int p = 0; p < P; p++) acc[o][p] = v_zero();
+    SMALL_UNROLL for (int o = 0; o < R; o++) {
+        const vf first = bias ? v_set1(bias[o]) : v_zero();
+        SMALL_UNROLL for (int p = 0; p < P; p++) acc[o][p] = first;
+    }
 #pragma GCC unroll 1
     for (int64_t k = kh0 * b->per_kh; k < end; k++) {
         const float *xk = x + x_at[k], *wk = w + w_at[k];
@@ -120,54 +164,51 @@ static inline __attribute__((always_inline)) void small_dot(const int R, const i
         }
     }
     const vf slope = v_set1(s->slope);
-    SMALL_UNROLL for (int o = 0; o < R; o++) {
-        const vf add = bias ? v_set1(bias[o]) : v_zero();
-        SMALL_UNROLL for (int p = 0; p < P; p++) {
-            const vf v = bias ? acc[o][p] + add : acc[o][p];
-            v_store(dst + (p * s->outputs + o) * VL, act_apply(v, s->activation, slope));
-        }
-    }
+    if (s->activation == FNN_ACT_RELU) SMALL_EACH(acc[o][p] = act_apply(acc[o][p], FNN_ACT_RELU, slope));
+    if (s->activation == FNN_ACT_LEAKY_RELU) SMALL_EACH(acc[o][p] = act_apply(acc[o][p], FNN_ACT_LEAKY_RELU, slope));
+    SMALL_EACH(v_store(dst + (p * s->outputs + o) * VL, acc[o][p]));
 }
 
 typedef void small_dot_fn(const fnn_small *s, const fnn_small_block *b, int64_t kh0, int64_t kh1, const float *x,
                           const float *w, const float *bias, float *dst);
 
-/* R pixels' gradients by P taps: part[output channel][tap] += sum over the tiles' pixels of dy * x. */
+/* R output channels by P taps: part[output channel][tap] += sum over pixels of dy[pixel][R] * x[tap + pixel]. */
 static inline __attribute__((always_inline)) void small_outer(const int R, const int P, const fnn_small_outer *s,
-                                                              const float *dy, const float *x, const int32_t *x_at,
-                                                              float *part, int add) {
-    const int64_t step = s->outputs * VL, pixel = s->x_pixel, taps = s->taps * VL;
+                                                              int64_t pixels, const float *dy, const float *x,
+                                                              const int32_t *x_at, float *part, int add) {
+    const int64_t taps = s->taps * VL;
+    const int32_t *pixel_at = s->pixel_at;
+    const float *xp[SMALL_P];
     vf acc[SMALL_R][SMALL_P];
-    SMALL_UNROLL for (int o = 0; o < R; o++) SMALL_UNROLL for (int p = 0; p < P; p++) acc[o][p] = v_zero();
-    for (int64_t h = 0; h < s->rows; h++) {
-        const float *xp = x + h * s->x_row;
+    SMALL_UNROLL for (int p = 0; p < P; p++) xp[p] = x + x_at[p];
+    SMALL_EACH(acc[o][p] = v_zero());
 #pragma GCC unroll 1
-        for (int64_t w = 0; w < s->columns; w++, dy += step, xp += pixel) {
-            vf xv[SMALL_P];
-            SMALL_UNROLL for (int p = 0; p < P; p++) xv[p] = v_load(xp + x_at[p]);
-            SMALL_UNROLL for (int o = 0; o < R; o++) {
-                const vf dv = v_load(dy + o * VL);
-                SMALL_UNROLL for (int p = 0; p < P; p++) acc[o][p] = v_fma(xv[p], dv, acc[o][p]);
-            }
+    for (int64_t i = 0; i < pixels; i++) {
+        const int64_t at = pixel_at[i];
+        vf xv[SMALL_P];
+        SMALL_UNROLL for (int p = 0; p < P; p++) xv[p] = v_load(xp[p] + at);
+        SMALL_UNROLL for (int o = 0; o < R; o++) {
+            const vf dv = v_load(dy);
+            dy += VL;
+            SMALL_HIDE(dy);
+            SMALL_UNROLL for (int p = 0; p < P; p++) acc[o][p] = v_fma(xv[p], dv, acc[o][p]);
         }
     }
-    SMALL_UNROLL for (int o = 0; o < R; o++) SMALL_UNROLL for (int p = 0; p < P; p++) {
-        float *at = part + o * taps + p * VL;
-        v_store(at, add ? v_load(at) + acc[o][p] : acc[o][p]);
-    }
+    if (add) SMALL_EACH(acc[o][p] += v_load(part + o * taps + p * VL));
+    SMALL_EACH(v_store(part + o * taps + p * VL, acc[o][p]));
 }
 
-typedef void small_outer_fn(const fnn_small_outer *s, const float *dy, const float *x, const int32_t *x_at,
-                            float *part, int add);
+typedef void small_outer_fn(const fnn_small_outer *s, int64_t pixels, const float *dy, const float *x,
+                            const int32_t *x_at, float *part, int add);
 
 #define SMALL_TILE(R, P)                                                                                             \
     static void small_dot_##R##x##P(const fnn_small *s, const fnn_small_block *b, int64_t kh0, int64_t kh1,          \
                                     const float *x, const float *w, const float *bias, float *dst) {                 \
         small_dot(R, P, s, b, kh0, kh1, x, w, bias, dst);                                                            \
     }                                                                                                                \
-    static void small_outer_##R##x##P(const fnn_small_outer *s, const float *dy, const float *x,                     \
+    static void small_outer_##R##x##P(const fnn_small_outer *s, int64_t pixels, const float *dy, const float *x,     \
                                       const int32_t *x_at, float *part, int add) {                                   \
-        small_outer(R, P, s, dy, x, x_at, part, add);                                                                \
+        small_outer(R, P, s, pixels, dy, x, x_at, part, add);                                                        \
     }
 #define SMALL_DOT_NAME(R, P) small_dot_##R##x##P,
 #define SMALL_OUTER_NAME(R, P) small_outer_##R##x##P,
@@ -256,19 +297,49 @@ static void conv_small_forward(const fnn_small *s, int64_t tile, const float *x,
 
 /* ---- gradient for the weights ---------------------------------------------------------------------------- */
 
-/* Adds VL tiles' share to part[output channel][tap][lane], or writes it there. */
+/* First of the output channels of part q of parts. */
+static inline int64_t small_part(const fnn_small_outer *s, int64_t q) {
+    return s->outputs * q / ((s->outputs + SMALL_R - 1) / SMALL_R);
+}
+
+/* A line of dy's tiles, line[pixel][channel], to where the register tiles read it: grad[part][pixel][its channels], from
+ * pixel first of all. */
+static void small_deal(const fnn_small_outer *s, const float *line, int64_t first, int64_t all, float *grad) {
+    for (int64_t q = 0, o = 0, end; o < s->outputs; q++, o = end) {
+        end = small_part(s, q + 1);
+        float *d = grad + (all * o + first * (end - o)) * VL;
+        for (int64_t i = 0; i < s->columns; i++)
+            for (int64_t c = o; c < end; c++, d += VL) v_store(d, v_load(line + (i * s->outputs + c) * VL));
+    }
+}
+
+/* Adds VL tiles' share to part[output channel][tap][lane], or writes it there: some lines of dy at a time, which stay
+ * in the first-level cache. scratch: the turned tiles of x, then of those lines, one line, the edges. */
 static void conv_small_weights(const fnn_small_outer *s, int64_t tile, const float *dy, const float *x, float *part,
                                int add, float *scratch) {
-    float *turned = scratch, *grad = turned + s->x_floats, *edge = grad + s->dy_floats;
+    const int64_t line_floats = s->columns * s->outputs * VL, blocks = (s->taps + SMALL_P - 1) / SMALL_P;
+    float *turned = scratch, *grad = turned + s->x_floats, *line = grad + s->lines * line_floats;
+    float *edge = line + line_floats;
+    small_lane lane[VL];
     small_gather(&s->from, x, tile, turned, edge);
-    small_gather(&s->grad, dy, tile, grad, edge);
-    const int64_t parts = (s->outputs + SMALL_R - 1) / SMALL_R, blocks = (s->taps + SMALL_P - 1) / SMALL_P;
-    for (int64_t q = 0; q < parts; q++) {
-        const int64_t o = s->outputs * q / parts, n = s->outputs * (q + 1) / parts - o;
-        for (int64_t i = 0; i < blocks; i++) {
-            const int64_t k = s->taps * i / blocks, m = s->taps * (i + 1) / blocks - k;
-            small_outers[(n - 1) * SMALL_P + m - 1](s, grad + o * VL, turned, s->x_at + k,
-                                                    part + (o * s->taps + k) * VL, add);
+    small_locate(&s->grad, tile, lane);
+    small_clear_edge(&s->grad, lane, edge);
+    for (int64_t r = 0; r < s->rows; r += s->lines) {
+        const int64_t lines = s->rows - r < s->lines ? s->rows - r : s->lines, pixels = lines * s->columns;
+        for (int64_t i = 0; i < lines; i++) {
+            const int straight = s->outputs <= SMALL_R;
+            float *d = straight ? grad + i * line_floats : line;
+            small_gather_line(&s->grad, lane, r + i, dy, edge, d);
+            if (!straight) small_deal(s, line, i * s->columns, pixels, grad);
+        }
+        for (int64_t q = 0, o = 0, end; o < s->outputs; q++, o = end) {
+            end = small_part(s, q + 1);
+            for (int64_t i = 0; i < blocks; i++) {
+                const int64_t k = s->taps * i / blocks, m = s->taps * (i + 1) / blocks - k;
+                small_outers[(end - o - 1) * SMALL_P + m - 1](s, pixels, grad + pixels * o * VL,
+                                                              turned + r * s->x_row, s->x_at + k,
+                                                              part + (o * s->taps + k) * VL, add || r > 0);
+            }
         }
     }
 }

@@ -215,9 +215,9 @@ typedef struct fnn_small {
 typedef struct fnn_small_outer {
     fnn_small_tiles from, grad;
     int64_t outputs, taps, rows, columns; /* taps: of all input channels, in the order of dw; rows, columns: of dy */
-    int64_t x_pixel, x_row;
-    const int32_t *x_at; /* of each tap in the turned tile */
-    int64_t x_floats, dy_floats;
+    int64_t lines;                        /* of dy that are taken at once */
+    int64_t x_floats, x_row;              /* the turned tile, and from one line of dy to the next in it */
+    const int32_t *x_at, *pixel_at;       /* each tap's place in it; and each pixel's of those lines */
 } fnn_small_outer;
 /* Winograd's convolution (kernels/winograd.h): tiles of m x m output pixels of a map of h x w pixels. */
 #define WINO_CHANNELS 128 /* most channels transformed at once */

@@ -107,8 +107,8 @@ static double columns_cycles(const fnn_kernels *k, const small_view *v, const sm
 
 static int64_t tile_floats(const fnn_kernels *k, const small_view *v, int64_t rows, int64_t columns) {
     const int64_t in = small_reach(columns, v->stride[1], v->kw, v->dilation[1]) * v->c, out = columns * v->o;
-    return (in * small_reach(rows, v->stride[0], v->kh, v->dilation[0]) + out) * k->vl +
-           gemm_max(in, out) * (k->vl + 1);
+    const int64_t rows_in = small_reach(rows, v->stride[0], v->kh, v->dilation[0]);
+    return (in * rows_in + out) * k->vl + small_edge_floats(k, in, rows_in, out);
 }
 
 /* Fills the rest of a cut whose rows and columns are set. */
@@ -237,6 +237,7 @@ static fnn_status init_view(fnn_op *op, const small_view *v) {
         plan->tables[2 * r] = (int32_t)t.first, plan->tables[2 * r + 1] = (int32_t)t.end;
     }
     fill_blocks(op->k, v, &cut, plan);
+    s->from = small_as_line(s->from);
     op->units = cut.groups;
     op->scratch_thread = (size_t)tile_floats(op->k, v, cut.rows, cut.columns) * sizeof(float);
     return FNN_OK;

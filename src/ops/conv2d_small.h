@@ -25,6 +25,23 @@ static inline double small_step_cycles(int64_t r, int64_t p, int64_t other_loads
     return (longer > 4 ? longer : 4) / efficiency;
 }
 
+/* Tiles as wide as the image lie in memory as one line: fewer, longer runs to turn. Above and below nothing may be
+ * missing but whole tiles. */
+static inline fnn_small_tiles small_as_line(fnn_small_tiles t) {
+    const int64_t last = t.first_h + (t.grid_h - 1) * t.step_h + t.rows;
+    if (t.grid_w > 1 || t.first_w != 0 || t.columns != t.w || t.first_h != 0 || last > t.h) return t;
+    t.grid_w = t.grid_h, t.grid_h = 1;
+    t.step_w = t.step_h * t.w, t.step_h = 0;
+    t.columns *= t.rows, t.rows = 1;
+    t.w *= t.h, t.h = 1;
+    return t;
+}
+
+/* Room for the lines that kernels/conv_small.h keeps for what is outside; in, out: floats of a line of the tiles. */
+static inline int64_t small_edge_floats(const fnn_kernels *k, int64_t in, int64_t rows_in, int64_t out) {
+    return gemm_max(in * gemm_max(rows_in, k->vl + 1), out * (k->vl + 1));
+}
+
 /* The same for n outputs in equal parts of at most most. */
 static inline double small_parts_cycles(int64_t n, int64_t most, int64_t p, int64_t other_loads, double efficiency) {
     const int64_t parts = gemm_ceil_div(n, most);

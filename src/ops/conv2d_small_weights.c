@@ -7,6 +7,7 @@
 #include "conv2d_small.h"
 
 #define MOST_CHUNKS 16
+#define LINES_PIXELS 64       /* of dy in the first-level cache */
 #define PART_FLOATS (1 << 20) /* most that the chunks' sums may take */
 #define ADD_CYCLES 2.0        /* to add a vector to a chunk's sums */
 #define SUM_CYCLES 4.0        /* to sum a vector's lanes */
@@ -19,7 +20,7 @@ typedef struct weights_cut {
 typedef struct weights_plan {
     fnn_small_outer s;
     int64_t groups, chunks, part; /* part: floats of a chunk's sums */
-    int32_t x_at[];
+    int32_t tables[];             /* places of the taps, of the pixels */
 } weights_plan;
 
 static int64_t taps_of(const conv2d_problem *p) { return p->ic * p->kh * p->kw; }
@@ -28,10 +29,16 @@ static int64_t in_floats(const conv2d_problem *p, int64_t columns) {
     return small_reach(columns, p->stride[1], p->kw, p->dilation[1]) * p->ic;
 }
 
+/* Lines of dy that are taken at once. */
+static int64_t lines_of(int64_t rows, int64_t columns) {
+    const int64_t turns = gemm_ceil_div(rows, gemm_max(1, LINES_PIXELS / columns));
+    return gemm_ceil_div(rows, turns);
+}
+
 static int64_t tile_floats(const fnn_kernels *k, const conv2d_problem *p, int64_t rows, int64_t columns) {
     const int64_t in = in_floats(p, columns), out = columns * p->oc;
-    return (in * small_reach(rows, p->stride[0], p->kh, p->dilation[0]) + out * rows) * k->vl +
-           gemm_max(in, out) * (k->vl + 1);
+    const int64_t rows_in = small_reach(rows, p->stride[0], p->kh, p->dilation[0]);
+    return (in * rows_in + out * (lines_of(rows, columns) + 1)) * k->vl + small_edge_floats(k, in, rows_in, out);
 }
 
 /* Cycles of one pixel of VL tiles. */
@@ -56,7 +63,8 @@ static weights_cut best_cut(const fnn_kernels *k, const conv2d_problem *p) {
             cut.groups = gemm_ceil_div(p->n * (p->oh / rows) * (p->ow / columns), k->vl);
             const double turned = (double)(rows_in * in_floats(p, columns) + rows * columns * p->oc);
             const double each = (double)(rows * columns) * pixel + SMALL_TURN * turned +
-                                SMALL_LINE * (double)(rows_in + rows) + ADD_CYCLES * sums;
+                                SMALL_LINE * (double)(rows_in + rows) +
+                                ADD_CYCLES * sums * (double)(rows / lines_of(rows, columns));
             cut.cycles = small_total_cycles(cut.groups, each) + SUM_CYCLES * sums;
             if (cut.cycles < best.cycles) best = cut;
         }
@@ -84,32 +92,40 @@ static fnn_small_tiles tiles_of(const conv2d_problem *p, const weights_cut *cut)
                              .columns = cut->columns};
 }
 
+/* Where the taps and the pixels of some lines lie in the turned tile of x. */
+static void fill_tables(const conv2d_problem *p, const fnn_small_outer *s, int64_t vl, int32_t *x_at,
+                        int32_t *pixel_at) {
+    const int64_t pixel = p->ic * vl, line = s->from.columns * pixel;
+    for (int64_t c = 0; c < p->ic; c++)
+        for (int64_t h = 0; h < p->kh; h++)
+            for (int64_t w = 0; w < p->kw; w++)
+                *x_at++ = (int32_t)(h * p->dilation[0] * line + w * p->dilation[1] * pixel + c * vl);
+    for (int64_t h = 0; h < s->lines; h++)
+        for (int64_t w = 0; w < s->columns; w++)
+            *pixel_at++ = (int32_t)(h * p->stride[0] * line + w * p->stride[1] * pixel);
+}
+
 static fnn_status init(fnn_op *op) {
     const conv2d_problem *p = op->problem;
     const weights_cut cut = best_cut(op->k, p);
-    const int64_t taps = taps_of(p), vl = op->k->vl;
-    weights_plan *plan = op->plan = malloc(sizeof *plan + (size_t)taps * sizeof(int32_t));
+    const int64_t taps = taps_of(p), vl = op->k->vl, lines = lines_of(cut.rows, cut.columns);
+    weights_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(taps + lines * cut.columns) * sizeof(int32_t));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
     *plan = (weights_plan){.groups = cut.groups, .part = taps * p->oc * vl};
     plan->chunks = gemm_min(gemm_min(cut.groups, MOST_CHUNKS), gemm_max(1, PART_FLOATS / plan->part));
     fnn_small_outer *s = &plan->s;
-    *s = (fnn_small_outer){.outputs = p->oc, .taps = taps, .rows = cut.rows, .columns = cut.columns};
+    *s = (fnn_small_outer){.outputs = p->oc, .taps = taps, .rows = cut.rows, .columns = cut.columns, .lines = lines};
     s->grad = s->from = tiles_of(p, &cut);
     s->from.h = p->ih, s->from.w = p->iw, s->from.c = p->ic;
     s->from.first_h = -p->padding[0], s->from.first_w = -p->padding[2];
     s->from.step_h *= p->stride[0], s->from.step_w *= p->stride[1];
     s->from.rows = small_reach(cut.rows, p->stride[0], p->kh, p->dilation[0]);
     s->from.columns = small_reach(cut.columns, p->stride[1], p->kw, p->dilation[1]);
-    s->x_pixel = p->stride[1] * p->ic * vl, s->x_row = p->stride[0] * s->from.columns * p->ic * vl;
-    s->x_at = plan->x_at;
-    s->x_floats = s->from.rows * s->from.columns * p->ic * vl, s->dy_floats = cut.rows * cut.columns * p->oc * vl;
-    int64_t t = 0;
-    for (int64_t c = 0; c < p->ic; c++)
-        for (int64_t h = 0; h < p->kh; h++)
-            for (int64_t w = 0; w < p->kw; w++, t++) {
-                const int64_t at = h * p->dilation[0] * s->from.columns + w * p->dilation[1];
-                plan->x_at[t] = (int32_t)((at * p->ic + c) * vl);
-            }
+    s->x_row = p->stride[0] * s->from.columns * p->ic * vl;
+    s->x_floats = s->from.rows * s->from.columns * p->ic * vl;
+    s->x_at = plan->tables, s->pixel_at = plan->tables + taps;
+    fill_tables(p, s, vl, plan->tables, plan->tables + taps);
+    s->from = small_as_line(s->from);
     op->units = plan->chunks;
     op->scratch_shared = (size_t)(plan->chunks * plan->part) * sizeof(float);
     op->scratch_thread = (size_t)tile_floats(op->k, p, cut.rows, cut.columns) * sizeof(float);

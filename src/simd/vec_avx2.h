@@ -33,10 +33,6 @@ static inline vf v_round(vf x) {
 static inline vf v_load_quads(const float *const *row, long k) {
     return (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(row[0] + k)), _mm_loadu_ps(row[4] + k), 1);
 }
-static inline void v_store_quads(float *const *row, long k, vf x) {
-    _mm_storeu_ps(row[0] + k, _mm256_castps256_ps128((__m256)x));
-    _mm_storeu_ps(row[4] + k, _mm256_extractf128_ps((__m256)x, 1));
-}
 static inline void v_transpose_quads(vf r[4]) {
     const __m256 a = (__m256)r[0], b = (__m256)r[1], c = (__m256)r[2], d = (__m256)r[3];
     const __m256 ab_lo = _mm256_unpacklo_ps(a, b), ab_hi = _mm256_unpackhi_ps(a, b);
@@ -45,6 +41,12 @@ static inline void v_transpose_quads(vf r[4]) {
     r[1] = (vf)_mm256_shuffle_ps(ab_lo, cd_lo, 0xee);
     r[2] = (vf)_mm256_shuffle_ps(ab_hi, cd_hi, 0x44);
     r[3] = (vf)_mm256_shuffle_ps(ab_hi, cd_hi, 0xee);
+}
+
+static inline void v_transpose_groups(vf r[2]) {
+    const __m256 a = (__m256)r[0], b = (__m256)r[1];
+    r[0] = (vf)_mm256_permute2f128_ps(a, b, 0x20);
+    r[1] = (vf)_mm256_permute2f128_ps(a, b, 0x31);
 }
 
 /* The pairwise order of vec_gnu.h: lane i meets lane i + half. */

@@ -75,12 +75,6 @@ static inline vf v_load_quads(const float *const *row, int64_t k) {
     x = _mm512_insertf32x4(x, _mm_loadu_ps(row[8] + k), 2);
     return (vf)_mm512_insertf32x4(x, _mm_loadu_ps(row[12] + k), 3);
 }
-static inline void v_store_quads(float *const *row, int64_t k, vf x) {
-    _mm_storeu_ps(row[0] + k, _mm512_castps512_ps128((__m512)x));
-    _mm_storeu_ps(row[4] + k, _mm512_extractf32x4_ps((__m512)x, 1));
-    _mm_storeu_ps(row[8] + k, _mm512_extractf32x4_ps((__m512)x, 2));
-    _mm_storeu_ps(row[12] + k, _mm512_extractf32x4_ps((__m512)x, 3));
-}
 static inline void v_transpose_quads(vf r[4]) {
     const __m512 a = (__m512)r[0], b = (__m512)r[1], c = (__m512)r[2], d = (__m512)r[3];
     const __m512 ab_lo = _mm512_unpacklo_ps(a, b), ab_hi = _mm512_unpackhi_ps(a, b);
@@ -89,6 +83,15 @@ static inline void v_transpose_quads(vf r[4]) {
     r[1] = (vf)_mm512_shuffle_ps(ab_lo, cd_lo, 0xee);
     r[2] = (vf)_mm512_shuffle_ps(ab_hi, cd_hi, 0x44);
     r[3] = (vf)_mm512_shuffle_ps(ab_hi, cd_hi, 0xee);
+}
+static inline void v_transpose_groups(vf r[4]) {
+    const __m512 a = (__m512)r[0], b = (__m512)r[1], c = (__m512)r[2], d = (__m512)r[3];
+    const __m512 ab_lo = _mm512_shuffle_f32x4(a, b, 0x44), ab_hi = _mm512_shuffle_f32x4(a, b, 0xee);
+    const __m512 cd_lo = _mm512_shuffle_f32x4(c, d, 0x44), cd_hi = _mm512_shuffle_f32x4(c, d, 0xee);
+    r[0] = (vf)_mm512_shuffle_f32x4(ab_lo, cd_lo, 0x88);
+    r[1] = (vf)_mm512_shuffle_f32x4(ab_lo, cd_lo, 0xdd);
+    r[2] = (vf)_mm512_shuffle_f32x4(ab_hi, cd_hi, 0x88);
+    r[3] = (vf)_mm512_shuffle_f32x4(ab_hi, cd_hi, 0xdd);
 }
 
 #endif

@@ -16,8 +16,8 @@
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
  *   v_permute(x, lanes)        x[lanes[i]] for each lane i
  *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
- *   v_store_quads(row, k, x)   the reverse
  *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
+ *   v_transpose_groups(r)      r[0..VL / 4 - 1] in place: group j of r[i] and group i of r[j] change places
  *   v_stream(p, x)             a store past the caches where there is one; p at a whole vector. Before another thread may
  *                              read what was stored: v_stream_end()
  *   v_soon(p)                  what is at p will be read soon
@@ -173,7 +173,7 @@ static inline vf v_load_u8(const uint8_t *p) {
 #endif
 #ifndef V_HAVE_QUADS /* VL is 4 */
 static inline vf v_load_quads(const float *const *row, int64_t k) { return v_load(row[0] + k); }
-static inline void v_store_quads(float *const *row, int64_t k, vf x) { v_store(row[0] + k, x); }
+static inline void v_transpose_groups(vf r[1]) { (void)r; }
 static inline void v_transpose_quads(vf r[4]) {
     const vf a = r[0], b = r[1], c = r[2], d = r[3];
     r[0] = (vf){a[0], b[0], c[0], d[0]};
