@@ -28,6 +28,8 @@ static inline vf v_load_strided(const float *p, int64_t col, int n) {
         float *py = rows->y + r * n;                                                                                 \
         int64_t i = 0;                                                                                               \
         for (; i + VL <= n; i += VL) {                                                                               \
+            if ((a_col) == 1) v_soon(pa + i + FNN_SOON);                                                             \
+            if ((b_col) == 1) v_soon(pb + i + FNN_SOON);                                                             \
             const vf a = v_load_strided(pa + i * (a_col), a_col, VL);                                                \
             const vf b = v_load_strided(pb + i * (b_col), b_col, VL);                                                \
             v_store(py + i, formula);                                                                                \

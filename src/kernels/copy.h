@@ -11,6 +11,16 @@ static void fill(int64_t n, float value, float *y) {
     if (i < n) v_store_n(y + i, v, (int)(n - i));
 }
 
+/* A copy whose whole vectors of y go past the caches; past_end before another thread may read them. */
+static void past_store(int64_t n, const float *x, float *y) {
+    const int64_t over = (int64_t)((uintptr_t)y / sizeof(float) % VL), head = over ? VL - over : 0;
+    int64_t i = head < n ? head : n;
+    if (i > 0) v_store_n(y, v_load_n(x, (int)i), (int)i);
+    for (; i + VL <= n; i += VL) v_stream(y + i, v_load(x + i));
+    if (i < n) v_store_n(y + i, v_load_n(x + i, (int)(n - i)), (int)(n - i));
+}
+static void past_end(void) { v_stream_end(); }
+
 #define COPY_2D(T)                                                                                                   \
     for (int64_t r = 0; r < c->rows; r++) {                                                                          \
         const T *px = (const T *)x + r * c->x_row;                                                                   \

@@ -4,6 +4,7 @@
 #define FASTNN_KERNELS_ELTWISE_H
 
 #include "math.h"
+#include "types.h"
 
 /* ---- y = act(x); a and b are the operation's numbers ---- */
 
@@ -40,10 +41,7 @@ static inline vf act_hardswish(vf x, vf a, vf b) {
     return x * v_clip(x + 3.0f, 0.0f, 6.0f) / 6.0f;
 }
 /* The bounds here and below keep infinities from meeting zeros; beyond them the result is 0 or x anyway. */
-static inline vf act_gelu_erf(vf x) {
-    vf bell;
-    return v_max(v_set1(-64.0f), x) * v_normal_cdf(x, &bell);
-}
+static inline vf act_gelu_erf(vf x) { return v_max(v_set1(-64.0f), x) * v_normal_cdf(x); }
 /* 0.5 (1 + tanh u) is sigmoid(2u), which keeps its precision on the negative side. */
 static inline vf gelu_tanh_argument(vf x) {
     const vf c = v_set1(1.59576912f);
@@ -56,7 +54,7 @@ static inline vf act_elu(vf x, vf a, vf b) {
 }
 static inline vf act_softplus(vf x, vf beta, vf threshold) {
     const vf z = x * beta;
-    return v_sel(v_lt(threshold, z), x, v_log1p_exp(z) / beta);
+    return v_sel(v_lt(threshold, z), x, v_log1p_exp(z) * (1.0f / beta));
 }
 static inline vf act_exp(vf x, vf a, vf b) {
     (void)a, (void)b;
@@ -123,11 +121,7 @@ static inline vf act_hardswish_bwd(vf dy, vf x, vf a, vf b) {
     const vf inside = dy * (x / 3.0f + 0.5f);
     return v_sel(v_le(x, v_set1(-3.0f)), v_zero(), v_sel(v_lt(x, v_set1(3.0f)), inside, dy));
 }
-static inline vf act_gelu_erf_bwd(vf dy, vf x) {
-    vf bell;
-    const vf cdf = v_normal_cdf(x, &bell);
-    return dy * v_fma(v_clip(x, -64.0f, 64.0f), bell * 0.398942280f, cdf);
-}
+static inline vf act_gelu_erf_bwd(vf dy, vf x) { return dy * v_normal_cdf_slope(x); }
 static inline vf act_gelu_tanh_bwd(vf dy, vf x) {
     const vf u = v_clip(x, -64.0f, 64.0f), c = v_set1(1.59576912f);
     vf other;
@@ -153,6 +147,7 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
     do {                                                                                                             \
         int64_t i = 0;                                                                                               \
         for (; i + VL <= n; i += VL) {                                                                               \
+            v_soon(x + i + FNN_SOON);                                                                                \
             const vf v = v_load(x + i);                                                                              \
             v_store(y + i, formula);                                                                                 \
         }                                                                                                            \
@@ -166,6 +161,7 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
     do {                                                                                                             \
         int64_t i = 0;                                                                                               \
         for (; i + VL <= n; i += VL) {                                                                               \
+            v_soon(dy + i + FNN_SOON), v_soon(x + i + FNN_SOON);                                                     \
             const vf g = v_load(dy + i), v = v_load(x + i);                                                          \
             v_store(y + i, formula);                                                                                 \
         }                                                                                                            \

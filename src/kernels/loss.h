@@ -2,7 +2,7 @@
 #ifndef FASTNN_KERNELS_LOSS_H
 #define FASTNN_KERNELS_LOSS_H
 
-#include "math.h"
+#include "softmax.h"
 #include "types.h"
 
 #define LOSS_RUN 256 /* elements summed in float before they go to double */
@@ -29,20 +29,10 @@ static inline vf loss_load_low(const float *p, int n) {
 
 /* ---- rows of classes ------------------------------------------------------------------------------------ */
 
-/* The largest of x and log(sum of e^(x - largest)); NaN where x holds one. */
-static void loss_log_sum(const float *x, int64_t c, float *largest, float *log_sum) {
-    vf top = v_set1(-INFINITY);
-    for (int64_t j = 0; j < c; j += VL) top = v_max(loss_load_low(x + j, loss_lanes(j, c)), top);
-    *largest = v_hmax(top);
-    const vf shift = v_set1(*largest);
-    double total = 0;
-    for (int64_t j = 0; j < c;) {
-        const int64_t stop = c - j < LOSS_RUN ? c : j + LOSS_RUN;
-        vf sum = v_zero();
-        for (; j < stop; j += VL) sum += v_exp(loss_load_low(x + j, loss_lanes(j, c)) - shift);
-        total += (double)v_sum(sum);
-    }
-    *log_sum = (float)log(total);
+/* The largest of x and the sum of e^(x - largest), which is NaN where x holds one; e, unless NULL, gets the terms. */
+static double loss_exp_sum(const float *x, int64_t c, float *largest, float *e) {
+    *largest = softmax_max(c, x);
+    return e ? softmax_exp_sum(c, x, *largest, e) : softmax_exp_sum(c, x, *largest, NULL);
 }
 
 /* weight (keep t + spread); t NULL: weight spread. */
@@ -73,14 +63,19 @@ static double loss_class_dot(const fnn_class_shares *q, const float *x, int64_t 
     return total;
 }
 
-/* dx = scale (softmax(x) mass - share) */
-static void loss_class_slope(const fnn_class_shares *q, const float *x, int64_t c, float largest, float log_sum,
-                             float mass, float scale, float *dx) {
-    const vf shift = v_set1(largest), log_total = v_set1(log_sum);
+/* dx = e factor - share scale; e, the terms of loss_exp_sum, may be dx. */
+static void loss_class_slope(const fnn_class_shares *q, const float *e, int64_t c, float factor, float scale,
+                             float *dx) {
+    if (q->spread == 0.0f && !q->target) {
+        for (int64_t j = 0; j < c; j += VL) {
+            const int n = loss_lanes(j, c);
+            loss_store(dx + j, loss_load(e + j, n) * factor, n);
+        }
+        return;
+    }
     for (int64_t j = 0; j < c; j += VL) {
         const int n = loss_lanes(j, c);
-        const vf p = v_exp(loss_load(x + j, n) - shift - log_total);
-        loss_store(dx + j, (p * mass - loss_share(q, j, n)) * scale, n);
+        loss_store(dx + j, loss_load(e + j, n) * factor - loss_share(q, j, n) * scale, n);
     }
 }
 
@@ -120,10 +115,11 @@ static double loss_margin_slope(const float *x, int64_t c, float offset, int p, 
 
 /* ---- element by element --------------------------------------------------------------------------------- */
 
-/* log(1 - x) for x in [0, 1], NaN elsewhere: the rounding error of 1 - x is put back. */
+/* max(-100, log(x)) and the same of 1 - x, for x in [0, 1]: the rounding error of 1 - x is put back. */
+static inline vf loss_log(vf x) { return v_sel(v_lt(x, v_set1(1.17549435e-38f)), v_set1(-100.0f), v_log_normal(x)); }
 static inline vf loss_log_rest(vf x) {
-    const vf u = 1.0f - x, lost = (1.0f - u) - x;
-    return v_sel(v_eq(u, v_zero()), v_set1(-INFINITY), v_log(u) + lost / u);
+    const vf u = 1.0f - x, lost = (1.0f - u) - x; /* lost is 0 where u is small, so lost / u is lost (1 + x) */
+    return loss_log(u) + v_fma(lost, x, lost);
 }
 
 static inline vf loss_value(const fnn_pointwise_loss *l, int64_t j, int n) {
@@ -136,8 +132,8 @@ static inline vf loss_value(const fnn_pointwise_loss *l, int64_t j, int n) {
     case FNN_LOSS_SMOOTH_L1: return v_sel(v_lt(size, knee), 0.5f * size * size / knee, size - 0.5f * knee);
     case FNN_LOSS_HUBER: return v_sel(v_lt(size, knee), 0.5f * size * size, knee * (size - 0.5f * knee));
     case FNN_LOSS_BCE: {
-        const vf floor_log = v_set1(-100.0f); /* the second argument of v_max survives a NaN */
-        y = (t - 1.0f) * v_max(floor_log, loss_log_rest(x)) - t * v_max(floor_log, v_log(x));
+        y = (t - 1.0f) * loss_log_rest(x) - t * loss_log(x);
+        y = v_sel(vm_and(v_le(zero, x), v_le(x, v_set1(1.0f))), y, v_set1(NAN));
         break;
     }
     default: {
@@ -171,16 +167,46 @@ static inline vf loss_slope_value(const fnn_pointwise_loss *l, int64_t j, int n)
     return l->weight ? y * loss_load(l->weight + j, n) : y;
 }
 
+static void loss_each(const fnn_pointwise_loss *l, int64_t from, int64_t to, float *y) {
+    for (int64_t j = from; j < to; j += VL) {
+        const int n = loss_lanes(j, to);
+        loss_store(y + j, loss_value(l, j, n), n);
+    }
+}
+
+/* One loop a kind: the loops do not choose. */
+#define LOSS_EACH_KIND(call)                                                                                         \
+    switch (l->kind) {                                                                                               \
+        LOSS_CASE(FNN_LOSS_MSE, call)                                                                                \
+        LOSS_CASE(FNN_LOSS_L1, call)                                                                                 \
+        LOSS_CASE(FNN_LOSS_SMOOTH_L1, call)                                                                          \
+        LOSS_CASE(FNN_LOSS_HUBER, call)                                                                              \
+        LOSS_CASE(FNN_LOSS_BCE, call)                                                                                \
+        LOSS_CASE(FNN_LOSS_BCE_LOGITS, call)                                                                         \
+    }
+#define LOSS_CASE(name, call)                                                                                        \
+    case name: {                                                                                                     \
+        const fnn_loss_kind kind = name;                                                                             \
+        call;                                                                                                        \
+        break;                                                                                                       \
+    }
+
 /* Sum over the elements [from, to). */
-static double loss_sum(const fnn_pointwise_loss *l, int64_t from, int64_t to) {
+static inline __attribute__((always_inline)) double loss_sum_of(const fnn_pointwise_loss *given, fnn_loss_kind kind,
+                                                                int64_t from, int64_t to) {
+    fnn_pointwise_loss l = *given;
     double total = 0;
+    l.kind = kind;
     for (int64_t j = from; j < to;) {
         const int64_t stop = to - j < LOSS_RUN ? to : j + LOSS_RUN;
         vf sum = v_zero();
-        for (; j + VL <= stop; j += VL) sum += loss_value(l, j, VL);
+        for (; j + VL <= stop; j += VL) {
+            v_soon(l.x + j + FNN_SOON), v_soon(l.t + j + FNN_SOON);
+            sum += loss_value(&l, j, VL);
+        }
         if (j < stop) {
             float lanes[VL];
-            v_store(lanes, loss_value(l, j, (int)(stop - j)));
+            v_store(lanes, loss_value(&l, j, (int)(stop - j)));
             for (int i = 0; i < (int)(stop - j); i++) total += (double)lanes[i];
             j = stop;
         }
@@ -189,21 +215,30 @@ static double loss_sum(const fnn_pointwise_loss *l, int64_t from, int64_t to) {
     return total;
 }
 
-static void loss_each(const fnn_pointwise_loss *l, int64_t from, int64_t to, float *y) {
-    for (int64_t j = from; j < to; j += VL) {
-        const int n = loss_lanes(j, to);
-        loss_store(y + j, loss_value(l, j, n), n);
-    }
+static double loss_sum(const fnn_pointwise_loss *l, int64_t from, int64_t to) {
+    double total = 0;
+    LOSS_EACH_KIND(total = loss_sum_of(l, kind, from, to))
+    return total;
 }
 
 /* dx = slope dy; dy NULL: slope scale. */
-static void loss_slope(const fnn_pointwise_loss *l, int64_t from, int64_t to, const float *dy, float scale,
-                       float *dx) {
+static inline __attribute__((always_inline)) void loss_slope_of(const fnn_pointwise_loss *given, fnn_loss_kind kind,
+                                                                int64_t from, int64_t to, const float *dy,
+                                                                float scale, float *dx) {
+    fnn_pointwise_loss l = *given;
+    l.kind = kind;
     for (int64_t j = from; j < to; j += VL) {
         const int n = loss_lanes(j, to);
+        v_soon(l.x + j + FNN_SOON), v_soon(l.t + j + FNN_SOON);
         const vf factor = dy ? loss_load(dy + j, n) : v_set1(scale);
-        loss_store(dx + j, loss_slope_value(l, j, n) * factor, n);
+        loss_store(dx + (j - from), loss_slope_value(&l, j, n) * factor, n);
     }
+}
+
+/* dx, from its element `from` on. */
+static void loss_slope(const fnn_pointwise_loss *l, int64_t from, int64_t to, const float *dy, float scale,
+                       float *dx) {
+    LOSS_EACH_KIND(loss_slope_of(l, kind, from, to, dy, scale, dx))
 }
 
 #endif

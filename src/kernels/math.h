@@ -45,30 +45,37 @@ static inline vf v_expm1(vf x) {
     return v_fma(p, scale, scale - 1.0f);
 }
 
-static inline vf v_log(vf x) {
+/* log(x) for normal numbers x > 0, and for 2^shift x where x is 2^shift times too large. */
+static inline vf v_log_shifted(vf x, vf shift) {
     static const float c[] = {3.333333e-01f,  -2.500082e-01f,  2.0001227e-01f, -1.6623357e-01f,
                               1.4201759e-01f, -1.3160183e-01f, 1.2761575e-01f, -7.634494e-02f};
     const int32_t sqrt_half = 0x3f3504f3;
-    const vf size = v_abs(x);
-    const vm tiny = v_lt(size, v_set1(1.17549435e-38f));
-    const vi bits = v_bits(v_sel(tiny, size * 33554432.0f, size));
-    const vi exponent = (bits - sqrt_half) >> 23;
-    const vf e = v_from_int(exponent) - v_sel(tiny, v_set1(25.0f), v_zero());
+    const vi bits = v_bits(x), exponent = (bits - sqrt_half) >> 23;
+    const vf e = v_from_int(exponent) + shift;
     const vf f = v_float(bits - v_shl(exponent, 23)) - 1.0f;
     const vf ff = f * f;
     vf y = ff * f * v_poly(f, c, 7);
     y = v_fma(e, v_set1(LN2_LO), y);
     y = v_fma(ff, v_set1(-0.5f), y);
-    y = v_fma(e, v_set1(LN2_HI), f + y);
+    return v_fma(e, v_set1(LN2_HI), f + y);
+}
+static inline vf v_log_normal(vf x) { return v_log_shifted(x, v_zero()); }
+
+static inline vf v_log(vf x) {
+    const vf size = v_abs(x);
+    const vm tiny = v_lt(size, v_set1(1.17549435e-38f));
+    vf y = v_log_shifted(v_sel(tiny, size * 33554432.0f, size), v_sel(tiny, v_set1(-25.0f), v_zero()));
     y = v_sel(v_lt(x, v_set1(INFINITY)), y, x); /* infinity and NaN */
     y = v_sel(v_lt(x, v_zero()), v_set1(NAN), y);
     return v_sel(v_eq(x, v_zero()), v_set1(-INFINITY), y);
 }
 
-/* log(1 + x) for 0 <= x <= 1: the rounding error of 1 + x is put back. */
+/* log(1 + x) for 0 <= x <= 1. */
 static inline vf v_log1p(vf x) {
-    const vf u = x + 1.0f;
-    return v_log(u) + (x - (u - 1.0f)) / u;
+    static const float c[] = {8.109301925e-01f,  -1.442633271e-01f, 3.315227106e-02f,
+                              -8.463931270e-03f, 2.289615804e-03f,  -6.321326946e-04f,
+                              1.810392278e-04f,  -6.698798097e-05f, 2.043993845e-05f};
+    return x * v_poly(v_fma(x, v_set1(2.0f), v_set1(-1.0f)), c, 8);
 }
 
 /* log(1 + e^x), for any x. */
@@ -77,7 +84,7 @@ static inline vf v_log1p_exp(vf x) { return v_max(v_zero(), x) + v_log1p(v_exp(v
 /* 1 / (1 + e^-x), and the same of -x in *other, both to full relative precision. */
 static inline vf v_sigmoid_both(vf x, vf *other) {
     const vf z = v_exp(v_neg_abs(x));
-    const vf large = 1.0f / (z + 1.0f), small = z * large;
+    const vf large = v_over(v_set1(1.0f), z + 1.0f), small = z * large;
     const vm negative = v_lt(x, v_zero());
     *other = v_sel(negative, large, small);
     return v_sel(negative, small, large);
@@ -85,12 +92,12 @@ static inline vf v_sigmoid_both(vf x, vf *other) {
 
 static inline vf v_sigmoid(vf x) {
     const vf z = v_exp(v_neg_abs(x));
-    return v_sel(v_lt(x, v_zero()), z, v_set1(1.0f)) / (z + 1.0f);
+    return v_over(v_sel(v_lt(x, v_zero()), z, v_set1(1.0f)), z + 1.0f);
 }
 
 static inline vf v_tanh(vf x) {
     const vf t = v_expm1(2.0f * v_min(v_set1(10.0f), v_abs(x)));
-    return v_copysign(t / (t + 2.0f), x);
+    return v_copysign(v_over(t, t + 2.0f), x);
 }
 
 /* x / (1 + e^-x), the power of two applied last: what comes before is never smaller than the result. */
@@ -99,40 +106,35 @@ static inline vf v_silu(vf x) {
     const vf e = v_exp_reduced(v_neg_abs(v_clip(x, -120.0f, 120.0f)), &n) + 1.0f;
     const vm negative = v_lt(x, v_zero());
     const vf top = v_max(v_set1(-120.0f), x) * v_sel(negative, e, v_set1(1.0f));
-    return v_scale2(top / (v_scale2(e, n) + 1.0f), v_sel(negative, n, v_zero()));
+    return v_scale2(v_over(top, v_scale2(e, n) + 1.0f), v_sel(negative, n, v_zero()));
 }
 
-/* The normal distribution function less 1/2, for |x| < 1. */
-static inline vf v_normal_center(vf x) {
-    static const float c[] = {3.989423e-01f, -6.649036e-02f, 9.973323e-03f,
-                              -1.18633e-03f, 1.1348637e-04f, -7.654209e-06f};
-    return x * v_poly(x * x, c, 5);
+/* Odd functions of x that are constant beyond +-limit, plus 1/2: x times a polynomial in 2 (x / limit)^2 - 1, whose
+ * coefficients do not cancel, and 1/8, about which it rounds less. 0 below -limit. */
+static inline vf v_odd_step(vf x, float limit, const float *c, int degree) {
+    const vf near = v_clip(x, -limit, limit);
+    const vf t = v_fma(near * near, v_set1(2.0f / (limit * limit)), v_set1(-1.0f));
+    const vf line = v_fma(near, v_set1(0.125f), v_set1(0.5f));
+    return v_sel(v_lt(x, v_set1(-limit)), v_zero(), v_fma(near, v_poly(t, c, degree), line));
 }
 
-/* The normal distribution function of -z, for z >= 0, and e^(-z^2/2) in *bell: the latter times a polynomial in
- * 4 / (4 + z). The square's rounding error is put back where there is an FMA. */
-static inline vf v_normal_tail(vf z, vf *bell) {
-    static const float c[] = {9.974633e-02f,  9.952146e-02f,  9.5287874e-02f, 7.301274e-02f,  8.385141e-02f,
-                              1.7734375e-02f, 2.2611305e-02f, 5.5879172e-02f, -6.453704e-02f, 1.6892383e-02f};
-    const vf near = v_min(v_set1(14.5f), z), square = near * near, lost = v_fma(near, near, -square);
-    const vf e = v_exp(square * -0.5f);
-    const vf t = 4.0f / (near + 4.0f);
-    *bell = v_fma(e, lost * -0.5f, e);
-    return (*bell * t) * v_poly(t, c, 9);
+/* The normal distribution function, to 1e-7. */
+static inline vf v_normal_cdf(vf x) {
+    static const float c[] = {8.392557502e-03f, -6.651844084e-02f, 4.926448315e-02f, -3.959163278e-02f,
+                              3.207375482e-02f, -2.526680753e-02f, 1.896428503e-02f, -1.334645692e-02f,
+                              8.707290515e-03f, -5.429097451e-03f, 3.328393446e-03f, -1.681628986e-03f,
+                              5.796155310e-04f, -3.505962377e-04f, 3.305519640e-04f, -1.166631046e-04f};
+    return v_max(v_zero(), v_odd_step(x, 5.3f, c, 15));
 }
 
-/* The normal distribution function, and e^(-x^2/2) in *bell. */
-static inline vf v_normal_cdf(vf x, vf *bell) {
-    const vf tail = v_normal_tail(v_abs(x), bell);
-    const vf far = v_sel(v_lt(x, v_zero()), tail, v_fma(tail, v_set1(-1.0f), v_set1(1.0f)));
-    return v_sel(v_lt(v_abs(x), v_set1(1.0f)), v_normal_center(x) + 0.5f, far);
-}
-
-static inline vf v_erf(vf x) {
-    vf bell;
-    const vf z = v_abs(x) * 1.41421356f;
-    const vf far = v_fma(v_normal_tail(z, &bell), v_set1(-2.0f), v_set1(1.0f));
-    return v_copysign(v_sel(v_lt(z, v_set1(1.0f)), 2.0f * v_normal_center(z), far), x);
+/* The derivative of x times that, to 2.5e-7. */
+static inline vf v_normal_cdf_slope(vf x) {
+    static const float c[] = {-7.102236152e-03f, -5.934280902e-02f, 4.605771974e-02f, -4.236553237e-02f,
+                              4.455547407e-02f,  -5.093631893e-02f, 5.869454890e-02f, -6.431144476e-02f,
+                              6.686614454e-02f,  -6.575407833e-02f, 5.444307253e-02f, -3.633778915e-02f,
+                              3.140565380e-02f,  -3.296729550e-02f, 1.603040844e-02f, 1.630099141e-03f,
+                              1.886632992e-03f,  -6.890391000e-03f, 2.771489322e-03f};
+    return v_odd_step(x, 6.0f, c, 18);
 }
 
 /* Powers go through double: log2 and exp2 need more bits than a float has. */

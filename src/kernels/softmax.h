@@ -12,9 +12,14 @@ static inline vf v_load_or_least(const float *p, int n) {
 
 /* NaN may get lost here: it comes back through the sum. */
 static inline float softmax_max(int64_t n, const float *x) {
-    vf max = v_set1(-INFINITY);
-    for (int64_t i = 0; i < n; i += VL) max = v_max(max, v_load_or_least(x + i, n - i < VL ? (int)(n - i) : VL));
-    return v_hmax(max);
+    vf m[4];
+    for (int k = 0; k < 4; k++) m[k] = v_set1(-INFINITY);
+    int64_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        for (int k = 0; k < 4; k++) m[k] = v_max(m[k], v_load(x + i + k * VL));
+    for (; i + VL <= n; i += VL) m[0] = v_max(m[0], v_load(x + i));
+    if (i < n) m[1] = v_max(m[1], v_load_or_least(x + i, (int)(n - i)));
+    return v_hmax(v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
 }
 
 /* One vector holds the whole row. */
@@ -23,78 +28,108 @@ static inline vf softmax_short(int n, const float *x) {
     return e * (1.0f / v_sum(e));
 }
 
-/* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. */
-static inline double softmax_exp_sum(int64_t n, const float *x, float max, float *y) {
+/* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. What lies a row ahead is asked
+ * for: this computes while memory has little to do. */
+static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y) {
     double total = 0;
     for (int64_t start = 0; start < n; start += REDUCE_BLOCK * VL) {
         const int64_t end = n - start < REDUCE_BLOCK * VL ? n : start + REDUCE_BLOCK * VL;
         vf sum = v_zero();
-        for (int64_t i = start; i < end; i += VL) {
-            const int m = end - i < VL ? (int)(end - i) : VL;
-            const vf e = v_exp(v_load_or_least(x + i, m) - max);
+        int64_t i = start;
+        for (; i + VL <= end; i += VL) {
+            v_soon(x + n + i);
+            const vf e = v_exp(v_load(x + i) - max);
             sum = sum + e;
-            if (y) v_store_n(y + i, e, m);
+            if (y) v_store(y + i, e);
+        }
+        if (i < end) {
+            const vf e = v_exp(v_load_or_least(x + i, (int)(end - i)) - max);
+            sum = sum + e;
+            if (y) v_store_n(y + i, e, (int)(end - i));
         }
         total += v_sum(sum);
     }
     return total;
 }
 
-static void softmax_row(int64_t n, const float *x, float *y) {
+/* y = value for each element i of the row; m lanes of it. */
+#define ROW_STORE(out, value)                                                                                        \
+    do {                                                                                                             \
+        int64_t i = 0;                                                                                               \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            const int m = VL;                                                                                        \
+            v_store((out) + i, value);                                                                               \
+        }                                                                                                            \
+        if (i < n) {                                                                                                 \
+            const int m = (int)(n - i);                                                                              \
+            v_store_n((out) + i, value, m);                                                                          \
+        }                                                                                                            \
+    } while (0)
+static inline vf row_load(const float *p, int m) { return m == VL ? v_load(p) : v_load_n(p, m); }
+
+static inline void softmax_row(int64_t n, const float *x, float *y) {
     if (n <= VL) {
         v_store_n(y, softmax_short((int)n, x), (int)n);
         return;
     }
-    const float max = softmax_max(n, x);
-    const float scale = (float)(1.0 / softmax_exp_sum(n, x, max, y));
-    for (int64_t i = 0; i < n; i += VL) {
-        const int m = n - i < VL ? (int)(n - i) : VL;
-        v_store_n(y + i, v_load_n(y + i, m) * scale, m);
-    }
+    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y)));
+    ROW_STORE(y, row_load(y + i, m) * scale);
 }
 
-static void log_softmax_row(int64_t n, const float *x, float *y) {
+static inline void log_softmax_row(int64_t n, const float *x, float *y) {
+    if (n <= VL) {
+        const vf v = v_load_or_least(x, (int)n), d = v - v_hmax(v);
+        v_store_n(y, d - v_log(v_set1(v_sum(v_exp(d)))), (int)n);
+        return;
+    }
     const float max = softmax_max(n, x);
     const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL));
-    for (int64_t i = 0; i < n; i += VL) {
-        const int m = n - i < VL ? (int)(n - i) : VL;
-        v_store_n(y + i, (v_load_n(x + i, m) - max) - log_sum, m);
-    }
+    ROW_STORE(y, (row_load(x + i, m) - max) - log_sum);
 }
 
 /* dx = y (dy - sum(dy y)) */
-static void softmax_bwd_row(int64_t n, const float *dy, const float *y, float *dx) {
+static inline void softmax_bwd_row(int64_t n, const float *dy, const float *y, float *dx) {
     double total = 0;
     for (int64_t start = 0; start < n; start += REDUCE_BLOCK * VL) {
         const int64_t end = n - start < REDUCE_BLOCK * VL ? n : start + REDUCE_BLOCK * VL;
         vf sum = v_zero();
-        for (int64_t i = start; i < end; i += VL) {
-            const int m = end - i < VL ? (int)(end - i) : VL;
-            sum = v_fma(v_load_n(dy + i, m), v_load_n(y + i, m), sum);
+        int64_t i = start;
+        for (; i + VL <= end; i += VL) {
+            v_soon(dy + n + i), v_soon(y + n + i);
+            sum = v_fma(v_load(dy + i), v_load(y + i), sum);
         }
+        if (i < end) sum = v_fma(v_load_n(dy + i, (int)(end - i)), v_load_n(y + i, (int)(end - i)), sum);
         total += v_sum(sum);
     }
-    for (int64_t i = 0; i < n; i += VL) {
-        const int m = n - i < VL ? (int)(n - i) : VL;
-        v_store_n(dx + i, v_load_n(y + i, m) * (v_load_n(dy + i, m) - (float)total), m);
-    }
+    const float all = (float)total;
+    ROW_STORE(dx, row_load(y + i, m) * (row_load(dy + i, m) - all));
 }
 
 /* dx = dy - e^y sum(dy) */
-static void log_softmax_bwd_row(int64_t n, const float *dy, const float *y, float *dx) {
+static inline void log_softmax_bwd_row(int64_t n, const float *dy, const float *y, float *dx) {
     const vf minus_total = v_set1(-(float)reduce_sum_row(n, dy));
-    for (int64_t i = 0; i < n; i += VL) {
-        const int m = n - i < VL ? (int)(n - i) : VL;
-        v_store_n(dx + i, v_fma(v_exp(v_load_n(y + i, m)), minus_total, v_load_n(dy + i, m)), m);
-    }
+    ROW_STORE(dx, v_fma(v_exp(row_load(y + i, m)), minus_total, row_load(dy + i, m)));
 }
+
+#define SOFTMAX_ROWS(name)                                                                                           \
+    static void name##_rows(int64_t rows, int64_t n, const float *x, float *y) {                                     \
+        for (int64_t r = 0; r < rows; r++) name##_row(n, x + r * n, y + r * n);                                      \
+    }
+#define SOFTMAX_BWD_ROWS(name)                                                                                       \
+    static void name##_rows(int64_t rows, int64_t n, const float *dy, const float *y, float *dx) {                   \
+        for (int64_t r = 0; r < rows; r++) name##_row(n, dy + r * n, y + r * n, dx + r * n);                         \
+    }
+SOFTMAX_ROWS(softmax)
+SOFTMAX_ROWS(log_softmax)
+SOFTMAX_BWD_ROWS(softmax_bwd)
+SOFTMAX_BWD_ROWS(log_softmax_bwd)
 
 /* ---- columns: n rows `stride` apart; one strip of m <= VL columns at a time ---- */
 
-/* The sum over the rows of value, which may use the row's offset o, in blocks: the error of the sum of the blocks'
- * sums stays far below that of one running sum. */
+/* The sum over the rows of value, which may use the row's offset o, in blocks; what rounding loses when the blocks'
+ * sums are added is added at the end. */
 #define STRIP_SUM(sum, value)                                                                                        \
-    vf sum = v_zero();                                                                                               \
+    vf sum = v_zero(), lost = v_zero();                                                                              \
     for (int64_t first = 0; first < n; first += REDUCE_BLOCK) {                                                      \
         const int64_t end = n - first < REDUCE_BLOCK ? n : first + REDUCE_BLOCK;                                     \
         vf part = v_zero();                                                                                          \
@@ -102,8 +137,11 @@ static void log_softmax_bwd_row(int64_t n, const float *dy, const float *y, floa
             const int64_t o = r * stride + i;                                                                        \
             part = part + (value);                                                                                   \
         }                                                                                                            \
+        const vf before = sum;                                                                                       \
         sum = sum + part;                                                                                            \
-    }
+        lost = lost + ((before - sum) + part);                                                                       \
+    }                                                                                                                \
+    sum = v_sel(v_ordered(lost, lost), sum + lost, sum);
 #define STRIP_STORE(out, value)                                                                                      \
     for (int64_t r = 0; r < n; r++) {                                                                                \
         const int64_t o = r * stride + i;                                                                            \

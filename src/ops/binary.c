@@ -3,6 +3,7 @@
 
 #include "../kernels/table.h"
 #include "nest.h"
+#include "past.h"
 
 /* shape: the output's extents in its memory order, slowest first; strides of a and b along them in elements, 0 where
  * the operand is broadcast. The output (and dy) is dense. */
@@ -42,11 +43,26 @@ static fnn_binary_rows rows_of(const fnn_chunk *chunk, const float *a, const flo
     return rows;
 }
 
+static void binary_past(const fnn_op *op, void *const *buf, int64_t lo, int64_t hi,
+                        void (*kernel)(const fnn_binary_rows *)) {
+    const fnn_nest *nest = op->plan;
+    const float *a = buf[0], *b = buf[1];
+    float *y = buf[2];
+    fnn_binary_rows rows = {.rows = 1, .a_col = nest->stride[0][0], .b_col = nest->stride[1][0]};
+    FNN_IN_PIECES(
+        op->k, nest->size, lo, hi, y, a == y || b == y,
+        (rows.n = n, rows.a = a + at * rows.a_col, rows.b = b + at * rows.b_col, rows.y = to, kernel(&rows)));
+}
+
 static void binary_run(const fnn_op *op, void *const *buf, const fnn_team *team,
                        void (*kernel)(const fnn_binary_rows *)) {
     const fnn_nest *nest = op->plan;
     int64_t lo, hi;
     fnn_share_spans(nest->size, team, &lo, &hi);
+    if (nest->ndim == 1 && nest->size > FNN_PAST) {
+        binary_past(op, buf, lo, hi, kernel);
+        return;
+    }
     while (lo < hi) {
         const fnn_chunk chunk = fnn_nest_chunk(nest, lo, hi);
         const fnn_binary_rows rows = rows_of(&chunk, buf[0], buf[1], buf[2]);

@@ -3,6 +3,7 @@
 
 #include "../kernels/table.h"
 #include "nest.h"
+#include "past.h"
 
 /* x is (outer, rows, width, run) in memory; element (o, r, w, k) has mask number o * width + w. Elements: width = n;
  * channels: width = c with rows = h * w (channels last) or run = h * w; samples: width = n; batch: width = 1. */
@@ -49,6 +50,11 @@ static void block_of_elements(const fnn_op *op, int64_t unit, const uint64_t *rn
     const int64_t n = p->width - first < BLOCK ? p->width - first : BLOCK;
     factors(op, rng, outer * p->width + first, n, factor);
     const int64_t at = outer * p->rows * p->width + first;
+    if (p->rows == 1 && p->width > FNN_PAST && x != y) {
+        op->k->dropout_rows(1, n, x + at, factor, factor);
+        op->k->past_store(n, factor, y + at);
+        return;
+    }
     if (n == p->width) {
         op->k->dropout_rows(p->rows, n, x + at, factor, y + at);
         return;
@@ -74,6 +80,7 @@ static void dropout_op_run(const fnn_op *op, void *const *buf, void *scratch, co
         factors(op, rng, run, 1, factor);
         op->k->dropout_run(n, x + at, factor[0], y + at);
     }
+    op->k->past_end();
 }
 
 FNN_OP_CLASS(dropout, dropout_problem, "x rng y", dropout_init, dropout_op_run);

@@ -1,6 +1,7 @@
 /* Elementwise operations with one data operand: y = f(x) and dx = f'(dy, x or y), over n elements of one layout. */
 #include "../kernels/table.h"
 #include "nest.h"
+#include "past.h"
 
 /* a, b: the numbers of the operation (slope; bounds; scale and shift ...), 0 where it has none. */
 #define ELTWISE_FIELDS(I, D, A, T) I(T, n) D(T, a) D(T, b)
@@ -27,7 +28,7 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
-        if (lo < hi) op->k->elt_##name(hi - lo, x + lo, y + lo, p->a, p->b);                                         \
+        FNN_IN_PIECES(op->k, p->n, lo, hi, y, x == y, op->k->elt_##name(n, x + at, to, p->a, p->b));                 \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "x y", name##_op_init, name##_op_run);
 
@@ -40,7 +41,8 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
-        if (lo < hi) op->k->elt_##name(hi - lo, dy + lo, x + lo, dx + lo, p->a, p->b);                               \
+        FNN_IN_PIECES(op->k, p->n, lo, hi, dx, x == dx || dy == dx,                                                  \
+                      op->k->elt_##name(n, dy + at, x + at, to, p->a, p->b));                                        \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "dy x dx", name##_op_init, name##_op_run);
 

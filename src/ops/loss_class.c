@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../kernels/table.h"
+#include "past.h"
 
 #define BLOCK_ELEMENTS 8192
 
@@ -55,6 +55,9 @@ static int64_t rows_of(const row_problem *q, int64_t block, int64_t *first) {
     return q->rows - *first < block_rows(q) ? q->rows : *first + block_rows(q);
 }
 
+/* Whether a gradient's rows are made one at a time and stored past the caches. */
+static int goes_past(const row_problem *q) { return q->rows * q->classes > FNN_PAST && q->classes <= BLOCK_ELEMENTS; }
+
 static fnn_status init(fnn_op *op) {
     const row_problem q = shape_of(op);
     if (q.rows < 0 || q.classes < 0) {
@@ -64,6 +67,7 @@ static fnn_status init(fnn_op *op) {
     const int64_t blocks = block_count(&q);
     op->units = blocks > 0 ? blocks : 1;
     op->scratch_shared = sizeof(row_loss) * (size_t)blocks;
+    op->scratch_thread = goes_past(&q) ? sizeof(float) * (size_t)q.classes : 0;
     op->flops = 32.0 * (double)q.rows * (double)q.classes;
     op->bytes = 8.0 * (double)q.rows * (double)q.classes;
     op->algorithm = "rows";
@@ -101,10 +105,13 @@ static void run_rows(const fnn_op *op, void *const *buf, float *y, row_loss *par
 }
 
 /* weight_fn: a row's weight in a mean; NULL: 1. buf[0] is dy, dx the last buffer. */
-static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, row_loss *partials, const fnn_team *team,
+static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, void *scratch, const fnn_team *team,
                          row_slope_fn fn, double (*weight_fn)(const fnn_op *op, void *const *buf, int64_t row)) {
     const row_problem q = shape_of(op);
     const float *dy = buf[0];
+    const int past = goes_past(&q);
+    row_loss *partials = scratch;
+    float *piece = fnn_thread_scratch(op, scratch, team->tid);
     int64_t lo, hi, row;
     double divisor = q.reduce == REDUCE_MEAN ? (double)q.rows : 1.0;
     fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
@@ -121,9 +128,11 @@ static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, row_loss
     for (int64_t block = lo; block < hi; block++) {
         for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++) {
             const float scale = (float)((double)dy[q.reduce == REDUCE_NONE ? row : 0] / divisor);
-            fn(op, buf + 1, row, scale, dx + row * q.classes);
+            fn(op, buf + 1, row, scale, past ? piece : dx + row * q.classes);
+            if (past) op->k->past_store(q.classes, piece, dx + row * q.classes);
         }
     }
+    if (past) op->k->past_end();
 }
 
 static void fill(float *dx, int64_t n, float value) {
@@ -167,7 +176,7 @@ static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row) {
     double mass;
     if (target == q->ignore_index) return (row_loss){0, 0};
     if (isnan(weight) && (target < 0 || target >= q->classes)) return (row_loss){(double)NAN, weight};
-    op->k->loss_log_sum(x, q->classes, &largest, &log_sum);
+    log_sum = (float)log(op->k->loss_exp_sum(x, q->classes, &largest, NULL));
     row_loss result = {-weight * ((double)x[target] - (double)largest - (double)log_sum), weight};
     if (q->label_smoothing == 0) return result;
     const fnn_class_shares shares = entropy_shares(q, buf[2]);
@@ -181,17 +190,16 @@ static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, float
     const float *x = (const float *)buf[0] + row * q->classes;
     const int64_t target = ((const int64_t *)buf[1])[row];
     const double weight = entropy_weight(op, buf, row);
-    float largest, log_sum;
+    float largest;
     double mass = 0;
     if (target == q->ignore_index || target < 0 || target >= q->classes) {
         fill(dx, q->classes, target == q->ignore_index ? 0.0f : NAN);
         return;
     }
     const fnn_class_shares shares = entropy_shares(q, buf[2]);
-    op->k->loss_log_sum(x, q->classes, &largest, &log_sum);
-    if (q->label_smoothing != 0) op->k->loss_class_dot(&shares, x, q->classes, largest, log_sum, &mass);
-    const double own = (1.0 - q->label_smoothing) * weight;
-    op->k->loss_class_slope(&shares, x, q->classes, largest, log_sum, (float)(mass + own), scale, dx);
+    if (q->label_smoothing != 0) op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
+    const double own = (1.0 - q->label_smoothing) * weight, sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
+    op->k->loss_class_slope(&shares, dx, q->classes, (float)((mass + own) * (double)scale / sum), scale, dx);
     dx[target] -= scale * (float)own;
 }
 
@@ -210,7 +218,7 @@ static row_loss soft_row(const fnn_op *op, void *const *buf, int64_t row) {
     const fnn_class_shares shares = soft_shares(q, (const float *)buf[1] + row * q->classes, buf[2]);
     float largest, log_sum;
     double mass;
-    op->k->loss_log_sum(x, q->classes, &largest, &log_sum);
+    log_sum = (float)log(op->k->loss_exp_sum(x, q->classes, &largest, NULL));
     return (row_loss){-op->k->loss_class_dot(&shares, x, q->classes, largest, log_sum, &mass), 1.0};
 }
 
@@ -218,11 +226,11 @@ static void soft_slope(const fnn_op *op, void *const *buf, int64_t row, float sc
     const soft_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const fnn_class_shares shares = soft_shares(q, (const float *)buf[1] + row * q->classes, buf[2]);
-    float largest, log_sum;
+    float largest;
     double mass;
-    op->k->loss_log_sum(x, q->classes, &largest, &log_sum);
-    op->k->loss_class_dot(&shares, x, q->classes, largest, log_sum, &mass);
-    op->k->loss_class_slope(&shares, x, q->classes, largest, log_sum, (float)mass, scale, dx);
+    op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
+    const double sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
+    op->k->loss_class_slope(&shares, dx, q->classes, (float)(mass * (double)scale / sum), scale, dx);
 }
 
 ROW_LOSS(cross_entropy_soft, soft_problem, "x target ?weight", 3, soft_row, soft_slope, NULL)

@@ -1,5 +1,6 @@
 /* Losses element by element: none, or one sum over fixed blocks in double, divided by what the reduction says. */
 #include "../kernels/table.h"
+#include "past.h"
 
 #define BLOCK_ELEMENTS 8192
 
@@ -47,12 +48,12 @@ static void run_bwd(const fnn_op *op, const fnn_pointwise_loss *l, const float *
     const loss_problem *q = op->problem;
     const int64_t blocks = (q->count + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS;
     const float scale = q->reduce ? (float)((double)*dy / q->divisor) : 0.0f;
-    int64_t lo, hi, from;
+    int64_t lo, hi, from, ends;
     fnn_share(blocks, team->tid, team->n, &lo, &hi);
-    for (int64_t block = lo; block < hi; block++) {
-        const int64_t to = block_of(q, block, &from);
-        op->k->loss_slope(l, from, to, q->reduce ? NULL : dy, scale, dx);
-    }
+    block_of(q, lo, &from);
+    const int64_t stop = lo < hi ? block_of(q, hi - 1, &ends) : from;
+    FNN_IN_PIECES(op->k, q->count, from, stop, dx, l->x == dx || l->t == dx || dy == dx,
+                  op->k->loss_slope(l, at, at + n, q->reduce ? NULL : dy, scale, to));
 }
 
 /* inputs: how many of x, t, weight, pos_weight the op has, in this order among its buffers. */

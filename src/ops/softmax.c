@@ -1,11 +1,17 @@
 /* softmax, log_softmax and their backward along the middle one of (outer, n, inner). */
-#include "../kernels/table.h"
+#include "past.h"
 
 #define SOFTMAX_FIELDS(I, D, A, T) I(T, outer) I(T, n) I(T, inner)
 FNN_PROBLEM(softmax_problem, SOFTMAX_FIELDS)
 
 /* Columns one unit covers where the axis is not the contiguous one. */
 #define PANEL 64
+/* Rows made at a time on their way past the caches, 0 where they do not go there. */
+#define LONGEST 8192
+static int64_t piece_rows(const softmax_problem *p) {
+    if (p->inner != 1 || p->outer * p->n <= FNN_PAST || p->n > LONGEST) return 0;
+    return p->n < FNN_PIECE ? FNN_PIECE / p->n : 1;
+}
 static int64_t panels(const softmax_problem *p) { return p->inner == 1 ? 1 : (p->inner + PANEL - 1) / PANEL; }
 
 static fnn_status softmax_init(fnn_op *op) {
@@ -15,6 +21,7 @@ static fnn_status softmax_init(fnn_op *op) {
                         (long long)p->outer, (long long)p->n, (long long)p->inner);
     const double size = (double)p->outer * (double)p->n * (double)p->inner;
     op->units = p->n == 0 || p->inner == 0 ? 0 : p->outer * panels(p);
+    op->scratch_thread = (size_t)(piece_rows(p) * p->n) * sizeof(float);
     op->flops = 24 * size;
     op->bytes = 12 * size;
     op->algorithm = p->inner == 1 ? "rows" : "columns";
@@ -28,20 +35,32 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
     return unit / panels(p) * p->n * p->inner + column;
 }
 
+/* The rows [lo, hi): `make`, a statement, puts n of them, from `at` on, at `to`. */
+#define ROWS(make)                                                                                                   \
+    do {                                                                                                             \
+        const int64_t some = piece_rows(p), most = some ? some : hi - lo;                                            \
+        float *piece = fnn_thread_scratch(op, scratch, team->tid);                                                   \
+        for (int64_t row = lo, n; row < hi; row += n) {                                                              \
+            n = hi - row < most ? hi - row : most;                                                                   \
+            const int64_t at = row * p->n;                                                                           \
+            float *to = some ? piece : out + at;                                                                     \
+            make;                                                                                                    \
+            if (some) op->k->past_store(n * p->n, piece, out + at);                                                  \
+        }                                                                                                            \
+        if (some) op->k->past_end();                                                                                 \
+    } while (0)
+
 #define SOFTMAX_OP(name)                                                                                             \
     static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
         const softmax_problem *p = op->problem;                                                                      \
         const float *x = buf[0];                                                                                     \
-        float *y = buf[1];                                                                                           \
+        float *out = buf[1];                                                                                         \
         int64_t lo, hi, width;                                                                                       \
-        (void)scratch;                                                                                               \
         fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                          \
-        for (int64_t unit = lo; unit < hi; unit++) {                                                                 \
+        if (p->inner == 1) ROWS(op->k->name##_rows(n, p->n, x + at, to));                                            \
+        for (int64_t unit = lo; p->inner != 1 && unit < hi; unit++) {                                                \
             const int64_t at = locate(p, unit, &width);                                                              \
-            if (p->inner == 1)                                                                                       \
-                op->k->name##_row(p->n, x + at, y + at);                                                             \
-            else                                                                                                     \
-                op->k->name##_cols(p->n, width, p->inner, x + at, y + at);                                           \
+            op->k->name##_cols(p->n, width, p->inner, x + at, out + at);                                             \
         }                                                                                                            \
     }                                                                                                                \
     FNN_OP_CLASS(name, softmax_problem, "x y", softmax_init, name##_op_run);
@@ -50,16 +69,13 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
     static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
         const softmax_problem *p = op->problem;                                                                      \
         const float *dy = buf[0], *y = buf[1];                                                                       \
-        float *dx = buf[2];                                                                                          \
+        float *out = buf[2];                                                                                         \
         int64_t lo, hi, width;                                                                                       \
-        (void)scratch;                                                                                               \
         fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                          \
-        for (int64_t unit = lo; unit < hi; unit++) {                                                                 \
+        if (p->inner == 1) ROWS(op->k->name##_rows(n, p->n, dy + at, y + at, to));                                   \
+        for (int64_t unit = lo; p->inner != 1 && unit < hi; unit++) {                                                \
             const int64_t at = locate(p, unit, &width);                                                              \
-            if (p->inner == 1)                                                                                       \
-                op->k->name##_row(p->n, dy + at, y + at, dx + at);                                                   \
-            else                                                                                                     \
-                op->k->name##_cols(p->n, width, p->inner, dy + at, y + at, dx + at);                                 \
+            op->k->name##_cols(p->n, width, p->inner, dy + at, y + at, out + at);                                    \
         }                                                                                                            \
     }                                                                                                                \
     FNN_OP_CLASS(name, softmax_problem, "dy y dx", softmax_init, name##_op_run);

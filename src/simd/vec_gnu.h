@@ -21,6 +21,7 @@
  *   v_stream(p, x)             a store past the caches where there is one; p at a whole vector. Before another thread may
  *                              read what was stored: v_stream_end()
  *   v_soon(p)                  what is at p will be read soon
+ *   v_over(a, b)               a / b for b in [2^-60, 2^60], to one unit in the last place
  */
 #ifndef FASTNN_VEC_GNU_H
 #define FASTNN_VEC_GNU_H
@@ -95,6 +96,7 @@ static inline vm vm_not(vm a) { return ~a; }
 static inline vf v_max(vf a, vf b) { return v_sel(a > b, a, b); }
 static inline vf v_min(vf a, vf b) { return v_sel(a < b, a, b); }
 #endif
+static inline vf v_over(vf a, vf b) { return a / b; }
 #ifndef V_HAVE_SQRT
 static inline vf v_sqrt(vf x) {
     vf y;

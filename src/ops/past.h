@@ -1,0 +1,25 @@
+/* Outputs that no cache would hold until they are read: made a piece at a time in the L1, and stored from there past the
+ * caches. So the lines need not be read before they are written, and kernels need not know. */
+#ifndef FASTNN_OPS_PAST_H
+#define FASTNN_OPS_PAST_H
+
+#include "../kernels/table.h"
+
+#define FNN_PIECE 512 /* floats: long enough for a kernel's loop, short enough that reading goes on meanwhile */
+
+/* The elements [lo, hi) of an output y of `size` elements. `make`, a statement, puts n of them, from `at` on, at `to`.
+ * An output that is also an input stays in the caches. */
+#define FNN_IN_PIECES(k, size, lo, hi, y, is_input, make)                                                            \
+    do {                                                                                                             \
+        _Alignas(FNN_ALIGN) float piece[FNN_PIECE];                                                                  \
+        const int past = (size) > FNN_PAST && !(is_input);                                                           \
+        for (int64_t at = (lo), n; at < (hi); at += n) {                                                             \
+            n = past && (hi) - at > FNN_PIECE ? FNN_PIECE : (hi) - at;                                               \
+            float *to = past ? piece : (y) + at;                                                                     \
+            make;                                                                                                    \
+            if (past) (k)->past_store(n, piece, (y) + at);                                                           \
+        }                                                                                                            \
+        if (past) (k)->past_end();                                                                                   \
+    } while (0)
+
+#endif
