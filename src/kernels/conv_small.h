@@ -8,6 +8,7 @@
 #ifndef FASTNN_KERNELS_CONV_SMALL_H
 #define FASTNN_KERNELS_CONV_SMALL_H
 
+#define SMALL_AHEAD 64 /* floats of a row to ask for before they are turned */
 #define SMALL_UNROLL _Pragma("GCC unroll 8")
 #define SMALL_EACH(body)                                                                                             \
     do {                                                                                                             \
@@ -24,6 +25,7 @@
 static inline __attribute__((always_inline)) void small_turn_some(const int n, const float *const *row, int64_t k,
                                                                   float *dst) {
     vf r[VL / 4][4];
+    for (int l = 0; l < VL && n == VL / 4; l++) __builtin_prefetch(row[l] + k + SMALL_AHEAD, 0, 3);
     SMALL_UNROLL for (int q = 0; q < 4; q++) SMALL_UNROLL for (int a = 0; a < n; a++)
         r[a][q] = v_load_quads(row + q, k + 4 * a);
     SMALL_UNROLL for (int a = 0; a < n; a++) {
@@ -49,6 +51,7 @@ static inline void small_turn_back(const float *src, int64_t len, float *const *
     for (int64_t k = 0; k < len; k += VL) {
         const int n = len - k < VL ? (int)(len - k) : VL;
         vf r[4][VL / 4];
+        for (int l = 0; l < VL; l++) __builtin_prefetch(row[l] + k + SMALL_AHEAD, 1, 3);
         SMALL_UNROLL for (int a = 0; a < VL / 4; a++) {
             vf t[4];
             SMALL_UNROLL for (int q = 0; q < 4; q++) t[q] = v_load(src + (4 * a + q < n ? k + 4 * a + q : k) * VL);
