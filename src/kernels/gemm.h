@@ -2,8 +2,8 @@
  *
  *   C[m x n] (+)= sum over k of A[k][row] * B[k][column], then bias, residual, activation, statistics.
  *
- * A is packed or read in place. Packed, panels hold GEMM_MR rows: panel[k][GEMM_MR]; in place (a_row is not 0), row i
- * of A is k contiguous floats at a + i * a_row. Where few panels of B meet each row, packing would cost more than it
+ * A is packed or read in place. Packed, panels hold GEMM_MR rows: panel[k][GEMM_MR]; in place, either row i of A is k
+ * contiguous floats at a + i * a_row, or the k-th column is m contiguous floats at a + k * a_step. Where few panels of B meet each row, packing would cost more than it
  * saves; where a_row is a multiple of 4 KB all rows of a tile share one set of the first-level cache, and packing
  * pays soon. B panels hold up to GEMM_NV vectors: panel[k][width], where width is the panel's columns rounded up to
  * whole vectors; columns past n hold anything, and never reach C. Each element of C is one chain of multiply-adds in
@@ -44,15 +44,19 @@ static inline __attribute__((always_inline)) vf gemm_read(const float *p, int la
     return v_load_n(p, lanes);
 }
 
+/* How a tile reads A: a packed panel, rows in place (k contiguous), or columns in place (rows contiguous). */
+enum { GEMM_PACKED, GEMM_ROWS, GEMM_COLUMNS, GEMM_WAYS };
+
 /* The rows of A that a tile reads. In place, two pointers and three distances (in bytes) reach GEMM_MR rows with no
  * more than an index register each: a register a row would be more than there are. */
 typedef struct gemm_lines {
-    const char *lo, *hi; /* packed: lo alone, at k's GEMM_MR values; in place: rows 0 and 7 */
-    int64_t one, three, five;
+    const char *lo, *hi;      /* rows: those of rows 0 and 7; else lo alone, at the tile's values for k */
+    int64_t one, three, five; /* columns: one is from k to k */
 } gemm_lines;
 
-static inline __attribute__((always_inline)) float gemm_a(const gemm_lines *a, const int packed, const int i, int p) {
-    if (packed) return ((const float *)a->lo)[p * GEMM_MR + i];
+static inline __attribute__((always_inline)) float gemm_a(const gemm_lines *a, const int way, const int i, int p) {
+    if (way == GEMM_PACKED) return ((const float *)a->lo)[p * GEMM_MR + i];
+    if (way == GEMM_COLUMNS) return ((const float *)(a->lo + p * a->one))[i];
     const char *row = i < 7 ? a->lo : a->hi;
     const int r = i % 7;
     row += r == 1   ? a->one
@@ -66,13 +70,13 @@ static inline __attribute__((always_inline)) float gemm_a(const gemm_lines *a, c
 }
 
 /* One k of a tile: the p-th from where a stands. */
-static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const int packed,
+static inline __attribute__((always_inline)) void gemm_step(const int M, const int V, const int way,
                                                             const gemm_lines *a, int p, const float *b,
                                                             vf acc[GEMM_MR][GEMM_NV]) {
     vf bv[GEMM_NV];
     GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
     GEMM_UNROLL for (int i = 0; i < M; i++) {
-        const vf av = v_set1(gemm_a(a, packed, i, p));
+        const vf av = v_set1(gemm_a(a, way, i, p));
         GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
     }
 }
@@ -80,23 +84,25 @@ static inline __attribute__((always_inline)) void gemm_step(const int M, const i
 /* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
  * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators
  * spill; a loop within the loop costs 4 %. */
-static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const int packed,
+static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const int way,
                                                             const fnn_gemm_block *g, const float *first,
                                                             const float *b, const int64_t *rows, int64_t column,
                                                             const float *ahead) {
     vf acc[GEMM_MR][GEMM_NV];
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
-    const int64_t row = g->a_row * (int64_t)sizeof(float), step = 2 * (packed ? GEMM_MR : 1) * sizeof(float);
+    const int64_t row = (way == GEMM_COLUMNS ? g->a_step : g->a_row) * (int64_t)sizeof(float);
+    const int64_t float_bytes = sizeof(float);
+    const int64_t step = 2 * (way == GEMM_PACKED ? GEMM_MR * float_bytes : way == GEMM_ROWS ? float_bytes : row);
     gemm_lines a = {(const char *)first, (const char *)first + 7 * row, row, 3 * row, 5 * row};
     int64_t p = 0;
 #pragma GCC unroll 1
     for (; p + 2 <= g->k; p += 2, a.lo += step, a.hi += step, b += 2 * V * VL, ahead += GEMM_LINE) {
-        if (!packed) GEMM_HIDE(a);
+        if (way == GEMM_ROWS) GEMM_HIDE(a);
         __builtin_prefetch(ahead, 0, 2);
-        gemm_step(M, V, packed, &a, 0, b, acc);
-        gemm_step(M, V, packed, &a, 1, b + V * VL, acc);
+        gemm_step(M, V, way, &a, 0, b, acc);
+        gemm_step(M, V, way, &a, 1, b + V * VL, acc);
     }
-    if (p < g->k) gemm_step(M, V, packed, &a, 0, b, acc);
+    if (p < g->k) gemm_step(M, V, way, &a, 0, b, acc);
     float *const c = g->c + column;
     const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
     if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
@@ -121,17 +127,18 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
 typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,
                           int64_t column, const float *ahead);
 
-#define GEMM_TILE(M, V)                                                                                              \
-    static void gemm_tile_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,    \
-                                    int64_t column, const float *ahead) {                                            \
-        gemm_tile(M, V, 1, g, a, b, rows, column, ahead);                                                            \
-    }                                                                                                                \
-    static void gemm_in_place_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b,                     \
-                                        const int64_t *rows, int64_t column, const float *ahead) {                   \
-        gemm_tile(M, V, 0, g, a, b, rows, column, ahead);                                                            \
+#define GEMM_TILE_AS(NAME, WAY, M, V)                                                                                \
+    static void NAME##_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,       \
+                                 int64_t column, const float *ahead) {                                               \
+        gemm_tile(M, V, WAY, g, a, b, rows, column, ahead);                                                          \
     }
+#define GEMM_TILE(M, V)                                                                                              \
+    GEMM_TILE_AS(gemm_tile, GEMM_PACKED, M, V)                                                                       \
+    GEMM_TILE_AS(gemm_rows, GEMM_ROWS, M, V)                                                                         \
+    GEMM_TILE_AS(gemm_columns, GEMM_COLUMNS, M, V)
 #define GEMM_TILE_NAME(M, V) gemm_tile_##M##x##V,
-#define GEMM_IN_PLACE_NAME(M, V) gemm_in_place_##M##x##V,
+#define GEMM_ROWS_NAME(M, V) gemm_rows_##M##x##V,
+#define GEMM_COLUMNS_NAME(M, V) gemm_columns_##M##x##V,
 
 #if GEMM_MR >= 6
 #define GEMM_TO_6(X, V) X(5, V) X(6, V)
@@ -162,22 +169,17 @@ GEMM_EACH_M(GEMM_TILE, 2)
 GEMM_EACH_M(GEMM_TILE, 3)
 #endif
 
-/* By whether A is packed, vectors, rows. */
-static gemm_tile_fn *const gemm_tiles[2][GEMM_NV][GEMM_MR] = {
-    {
-        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 1)},
-        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 2)},
 #if GEMM_NV >= 3
-        {GEMM_EACH_M(GEMM_IN_PLACE_NAME, 3)},
+#define GEMM_EACH_TILE(NAME) {GEMM_EACH_M(NAME, 1)}, {GEMM_EACH_M(NAME, 2)}, {GEMM_EACH_M(NAME, 3)},
+#else
+#define GEMM_EACH_TILE(NAME) {GEMM_EACH_M(NAME, 1)}, {GEMM_EACH_M(NAME, 2)},
 #endif
-    },
-    {
-        {GEMM_EACH_M(GEMM_TILE_NAME, 1)},
-        {GEMM_EACH_M(GEMM_TILE_NAME, 2)},
-#if GEMM_NV >= 3
-        {GEMM_EACH_M(GEMM_TILE_NAME, 3)},
-#endif
-    },
+
+/* By the way that A is read, vectors, rows. */
+static gemm_tile_fn *const gemm_tiles[GEMM_WAYS][GEMM_NV][GEMM_MR] = {
+    {GEMM_EACH_TILE(GEMM_TILE_NAME)},
+    {GEMM_EACH_TILE(GEMM_ROWS_NAME)},
+    {GEMM_EACH_TILE(GEMM_COLUMNS_NAME)},
 };
 
 /* Mean and sum of squared deviations of each of a panel's columns over the block's rows, which were just stored. */
@@ -210,6 +212,8 @@ static void gemm_ask(const fnn_gemm_block *g, int64_t from, int64_t to) {
  * after it comes nearer. */
 static void gemm_block(const fnn_gemm_block *g) {
     const int64_t lines = g->k / 2 * GEMM_LINE, all = g->m * ((g->n + GEMM_NR - 1) / GEMM_NR);
+    const int way = g->a_row ? GEMM_ROWS : g->a_step ? GEMM_COLUMNS : GEMM_PACKED;
+    const int64_t a_row = way == GEMM_ROWS ? g->a_row : way == GEMM_COLUMNS ? 1 : g->k;
     const int64_t soon = g->soon ? (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE * g->soon_lines : 0;
     for (int64_t j = 0, done = 0; j < g->n; j += GEMM_NR) {
         const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
@@ -219,7 +223,7 @@ static void gemm_block(const fnn_gemm_block *g) {
             const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
             const float *ahead = asked < more ? b + g->b_panel + asked : b;
             if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
-            gemm_tiles[!g->a_row][v - 1][m - 1](g, g->a + i * (g->a_row ? g->a_row : g->k), b, g->rows + i, j, ahead);
+            gemm_tiles[way][v - 1][m - 1](g, g->a + i * a_row, b, g->rows + i, j, ahead);
             done += m;
         }
         if (g->last && g->mean) gemm_statistics(g, j, n);

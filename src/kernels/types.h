@@ -19,7 +19,8 @@ typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_
 typedef struct fnn_gemm_block {
     int64_t m, n, k;
     const float *a;
-    int64_t a_row;  /* 0: a is packed; else floats from one row of a to the next, k contiguous */
+    int64_t a_row;  /* a is read in place: floats from one row to the next, k contiguous; ... */
+    int64_t a_step; /* ... or floats from one k to the next, rows contiguous; both 0: a is packed */
     const float *b; /* first panel; panels are b_panel floats apart and hold rows of k from 0, */
     int64_t b_panel;
     int64_t b_first; /* of which this block uses b_first .. b_first + k */

@@ -8,6 +8,7 @@
 #define ENOUGH_UNITS 64                    /* pieces of C below which a long k is cut as well ... */
 #define CHUNK_K 1024                       /* ... into pieces at least this long */
 #define IN_PLACE_PANELS 4                  /* panels of B from which on packing rows of A pays */
+#define IN_PLACE_STEP 512                  /* most floats from k to k that the prefetchers follow */
 #define ALIASING_FLOATS 1024               /* rows this far apart share a set of the first-level cache */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
@@ -126,19 +127,22 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
 static int in_place(const gemm_call *call, int64_t columns) {
     const gemm_source *a = &call->a;
     const int64_t nr = call->kernels->gemm_nr;
-    if (a->pack != fnn_gemm_pack_strided_a || a->k_stride != 1 || columns >= IN_PLACE_PANELS * nr) return 0;
-    return columns <= nr || a->stride % ALIASING_FLOATS != 0;
+    if (a->pack != fnn_gemm_pack_strided_a || columns >= IN_PLACE_PANELS * nr) return 0;
+    if (a->stride == 1 && a->k_stride > 1) return a->k_stride <= IN_PLACE_STEP;
+    return a->k_stride == 1 && (columns <= nr || a->stride % ALIASING_FLOATS != 0);
 }
 
 /* Points the block at rows [i, i + g->m) of A over g->k values from k0, or packs them into a. */
 static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t k0, float *a) {
     const gemm_source *s = &call->a;
     if (in_place(call, g->n)) {
-        g->a = s->data + batch * s->batch_stride + i * s->stride + k0, g->a_row = s->stride;
+        const int by_rows = s->k_stride == 1;
+        g->a = s->data + batch * s->batch_stride + i * s->stride + k0 * s->k_stride;
+        g->a_row = by_rows ? s->stride : 0, g->a_step = by_rows ? 0 : s->k_stride;
         return;
     }
     s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
-    g->a = a, g->a_row = 0;
+    g->a = a, g->a_row = g->a_step = 0;
 }
 
 /* Tells the kernel which part of A follows: m rows from i, k values from k0. */
