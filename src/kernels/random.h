@@ -10,26 +10,32 @@ typedef struct philox_key {
     uint32_t seed_lo, seed_hi, stream, counter;
 } philox_key;
 
-/* Counters made at a time: two vectors of them, since the ten rounds of one are a chain of latencies. */
-#define PHILOX_SETS 2
-#define PHILOX_WORDS (4 * VL * PHILOX_SETS)
+/* A counter's four words stand in the low halves of 64-bit lanes of four vectors, where products are made; the high
+ * halves hold what is left of them. Sets of VL / 2 counters at a time, since the ten rounds of one are a chain of
+ * latencies. */
+#define PHILOX_SETS (VL == 16 ? 4 : 2)
+#define PHILOX_WORDS (2 * VL * PHILOX_SETS)
 
+typedef uint64_t philox_lanes __attribute__((vector_size(VL * 4)));
+static inline vi philox_high(vi x) { return (vi)((philox_lanes)x >> 32); }
+/* The low halves of a, then those of b. */
+static inline vi philox_join(vi a, vi b) { return (vi)(((philox_lanes)a & 0xffffffffu) | ((philox_lanes)b << 32)); }
+
+/* Counters first .. first + VL / 2: the first half of them in even 64-bit lanes, the others between them, so that
+ * philox_store finds the words of four or fewer lanes in order. */
 static inline void philox_counters(uint64_t first, vi *lo, vi *hi) {
-    int32_t lo_lanes[VL], hi_lanes[VL];
-    for (int i = 0; i < VL; i++) {
-        lo_lanes[i] = (int32_t)(uint32_t)(first + (uint64_t)i);
-        hi_lanes[i] = (int32_t)(uint32_t)((first + (uint64_t)i) >> 32);
-    }
-    memcpy(lo, lo_lanes, sizeof *lo);
-    memcpy(hi, hi_lanes, sizeof *hi);
+    static const uint64_t order[8] = {0, VL / 4, 1, VL / 4 + 1, 2, VL / 4 + 2, 3, VL / 4 + 3};
+    philox_lanes counter;
+    memcpy(&counter, order, sizeof counter);
+    counter += first;
+    *lo = (vi)counter;
+    *hi = philox_high((vi)counter);
 }
 
-/* Words of VL counters to memory, counter by counter. */
+/* Words of VL / 2 counters to memory, counter by counter. */
 static inline void philox_store(vi c0, vi c1, vi c2, vi c3, uint32_t *words) {
-    const vf even_lo = v_zip_lo(v_float(c0), v_float(c2)), even_hi = v_zip_hi(v_float(c0), v_float(c2));
-    const vf odd_lo = v_zip_lo(v_float(c1), v_float(c3)), odd_hi = v_zip_hi(v_float(c1), v_float(c3));
-    const vf out[4] = {v_zip_lo(even_lo, odd_lo), v_zip_hi(even_lo, odd_lo), v_zip_lo(even_hi, odd_hi),
-                       v_zip_hi(even_hi, odd_hi)};
+    const vi front = philox_join(c0, c1), back = philox_join(c2, c3);
+    const vi out[2] = {v_pair_lo(front, back), v_pair_hi(front, back)};
     memcpy(words, out, sizeof out);
 }
 
@@ -37,25 +43,24 @@ static inline void philox_store(vi c0, vi c1, vi c2, vi c3, uint32_t *words) {
 static inline void philox_words(uint64_t first, philox_key key, uint32_t *words) {
     vi c0[PHILOX_SETS], c1[PHILOX_SETS], c2[PHILOX_SETS], c3[PHILOX_SETS];
     for (int s = 0; s < PHILOX_SETS; s++) {
-        philox_counters(first + (uint64_t)(s * VL), &c0[s], &c1[s]);
+        philox_counters(first + (uint64_t)(s * VL / 2), &c0[s], &c1[s]);
         c2[s] = (vi){0} + (int32_t)key.stream;
         c3[s] = (vi){0} + (int32_t)key.counter;
     }
     uint32_t k0 = key.seed_lo, k1 = key.seed_hi;
+#pragma GCC unroll 10
     for (int round = 0; round < 10; round++) {
         for (int s = 0; s < PHILOX_SETS; s++) {
-            vi hi0, lo0, hi1, lo1;
-            v_mulwide(c0[s], 0xD2511F53u, &hi0, &lo0);
-            v_mulwide(c2[s], 0xCD9E8D57u, &hi1, &lo1);
-            c0[s] = hi1 ^ c1[s] ^ (int32_t)k0;
-            c1[s] = lo1;
-            c2[s] = hi0 ^ c3[s] ^ (int32_t)k1;
-            c3[s] = lo0;
+            const vi p0 = v_mul_even(c0[s], 0xD2511F53u), p1 = v_mul_even(c2[s], 0xCD9E8D57u);
+            c0[s] = v_xor3(philox_high(p1), c1[s], (vi){0} + (int32_t)k0);
+            c1[s] = p1;
+            c2[s] = v_xor3(philox_high(p0), c3[s], (vi){0} + (int32_t)k1);
+            c3[s] = p0;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    for (int s = 0; s < PHILOX_SETS; s++) philox_store(c0[s], c1[s], c2[s], c3[s], words + 4 * VL * s);
+    for (int s = 0; s < PHILOX_SETS; s++) philox_store(c0[s], c1[s], c2[s], c3[s], words + 2 * VL * s);
 }
 
 /* factor[i] = scale where word `first + i` is at least threshold, else 0; a threshold of 2^32 drops everything. */

@@ -5,23 +5,34 @@
 #if VL == 4
 #define ZIP_LO 0, 4, 1, 5
 #define ZIP_HI 2, 6, 3, 7
+#define PAIR_LO 0, 1, 4, 5
+#define PAIR_HI 2, 3, 6, 7
 #elif VL == 8
 #define ZIP_LO 0, 8, 1, 9, 2, 10, 3, 11
 #define ZIP_HI 4, 12, 5, 13, 6, 14, 7, 15
+#define PAIR_LO 0, 1, 8, 9, 4, 5, 12, 13
+#define PAIR_HI 2, 3, 10, 11, 6, 7, 14, 15
 #elif VL == 16
 #define ZIP_LO 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define ZIP_HI 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define PAIR_LO 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define PAIR_HI 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
 #else
 #error "shuffle.h: no interleaving for this VL"
 #endif
 
-/* a0 b0 a1 b1 ... of the first (lo) or second (hi) halves. */
+/* zip: a0 b0 a1 b1 ... of the first (lo) or second (hi) halves. pair: in each four lanes, the first (lo) or last (hi) two of
+ * a, then of b. */
 #ifdef __clang__
 static inline vf v_zip_lo(vf a, vf b) { return __builtin_shufflevector(a, b, ZIP_LO); }
 static inline vf v_zip_hi(vf a, vf b) { return __builtin_shufflevector(a, b, ZIP_HI); }
+static inline vi v_pair_lo(vi a, vi b) { return __builtin_shufflevector(a, b, PAIR_LO); }
+static inline vi v_pair_hi(vi a, vi b) { return __builtin_shufflevector(a, b, PAIR_HI); }
 #else
 static inline vf v_zip_lo(vf a, vf b) { return __builtin_shuffle(a, b, (vi){ZIP_LO}); }
 static inline vf v_zip_hi(vf a, vf b) { return __builtin_shuffle(a, b, (vi){ZIP_HI}); }
+static inline vi v_pair_lo(vi a, vi b) { return __builtin_shuffle(a, b, (vi){PAIR_LO}); }
+static inline vi v_pair_hi(vi a, vi b) { return __builtin_shuffle(a, b, (vi){PAIR_HI}); }
 #endif
 
 /* Lane j of row i to lane i of row j. Interleaving row i with row i + VL/2, log2(VL) times, is the transposition. */

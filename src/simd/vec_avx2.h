@@ -8,7 +8,7 @@
 #define V_HAVE_SQRT
 #define V_HAVE_ROUND
 #define V_HAVE_QUADS
-#define V_HAVE_MULWIDE
+#define V_HAVE_MUL_EVEN
 #define V_HAVE_BYTES
 #define V_HAVE_PERMUTE
 #define V_HAVE_ACROSS
@@ -64,14 +64,7 @@ static inline float v_hmax(vf x) {
 #include "vec_gnu.h"
 
 static inline vf v_permute(vf x, vi lanes) { return (vf)_mm256_permutevar8x32_ps((__m256)x, (__m256i)lanes); }
-
-/* Products of the even and of the odd lanes, put together again. */
-static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
-    const __m256i factor = _mm256_set1_epi64x(b), odd_lanes = _mm256_srli_epi64((__m256i)a, 32);
-    const __m256i even = _mm256_mul_epu32((__m256i)a, factor), odd = _mm256_mul_epu32(odd_lanes, factor);
-    *hi = (vi)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-    *lo = (vi)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-}
+static inline vi v_mul_even(vi a, uint32_t b) { return (vi)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
 static inline vi v_load_bytes(const uint8_t *p) {
     return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }

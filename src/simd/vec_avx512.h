@@ -52,12 +52,9 @@ static inline vf v_round(vf x) {
     return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 static inline vf v_scale2(vf x, vf n) { return (vf)_mm512_scalef_ps((__m512)x, (__m512)n); }
-/* Products of the even and of the odd lanes, put together again. */
-static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
-    const __m512i factor = _mm512_set1_epi64(b), odd_lanes = _mm512_srli_epi64((__m512i)a, 32);
-    const __m512i even = _mm512_mul_epu32((__m512i)a, factor), odd = _mm512_mul_epu32(odd_lanes, factor);
-    *hi = (vi)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
-    *lo = (vi)_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+static inline vi v_mul_even(vi a, uint32_t b) { return (vi)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b)); }
+static inline vi v_xor3(vi a, vi b, vi c) {
+    return (vi)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
 }
 /* The pairwise order of vec_gnu.h: lane i meets lane i + half. */
 static inline float v_sum(vf x) {

@@ -11,7 +11,7 @@
  *   v_round    to nearest even, |x| < 2^22        v_to_int  of an integral float        v_from_int
  *   v_bits v_float             reinterpret        v_shl(vi, n)
  *   v_scale2(x, n)             x * 2^n for integral n in [-250, 250]
- *   v_mulwide(a, b, &hi, &lo)  both halves of unsigned 32 x 32 -> 64 bits
+ *   v_mul_even(a, b)           the even lanes times b, unsigned, 64 bits each: low halves in even lanes, high in odd ones
  *   v_sum v_hmax               over lanes, in one fixed order
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
  *   v_permute(x, lanes)        x[lanes[i]] for each lane i
@@ -121,13 +121,16 @@ static inline vf v_scale2(vf x, vf n) {
     return x * v_float(v_shl(half + 127, 23)) * v_float(v_shl(whole - half + 127, 23));
 }
 #endif
-#ifndef V_HAVE_MULWIDE
-static inline void v_mulwide(vi a, uint32_t b, vi *hi, vi *lo) {
-    for (int i = 0; i < VL; i++) {
-        const uint64_t product = (uint64_t)(uint32_t)a[i] * b;
-        (*hi)[i] = (int32_t)(product >> 32);
-        (*lo)[i] = (int32_t)product;
+static inline vi v_xor3(vi a, vi b, vi c) { return a ^ b ^ c; }
+#ifndef V_HAVE_MUL_EVEN
+static inline vi v_mul_even(vi a, uint32_t b) {
+    vi product;
+    for (int i = 0; i < VL; i += 2) {
+        const uint64_t wide = (uint64_t)(uint32_t)a[i] * b;
+        product[i] = (int32_t)wide;
+        product[i + 1] = (int32_t)(wide >> 32);
     }
+    return product;
 }
 #endif
 /* Pairwise over lanes: the order is a property of the level, never of the data's position. */
