@@ -53,7 +53,9 @@ static void plan_places(weights_plan *p, const fnn_kernels *k, const conv2d_prob
     if (p->form == WEIGHTS_ROWS_SPANS) {
         p->columns_in_place = whole;
     } else if (g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1) {
-        p->rows_in_place = few || (g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
+        /* Rows of few lanes would read a cache line a pixel for a part of it, again for every panel. */
+        const int lines = k->weights_mr * 4 >= 48;
+        p->rows_in_place = few || (lines && g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
         p->columns_in_place = few && whole;
     } else if (g->groups == 1) {
         p->rows_in_place = row_pixel <= NARROW;
