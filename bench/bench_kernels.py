@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_kernel(benchmark: Any, threads: int, kernel: Kernel) -> None:
     arrays = kernel.operands(np.random.default_rng(0))
-    step = Bound(kernel.call, arrays)
+    step = Bound(kernel.call, arrays, kernel.setup)
     kernel.check(arrays, step.results())
     benchmark(step)
     if benchmark.disabled:

@@ -27,30 +27,45 @@ class Bound:
     Parameters
     ----------
     function : callable
-        Takes a node for each array, returns a node or a tuple of them.
+        Takes a node for each array, and those that ``setup`` returns; returns a node or a tuple of them.
     arrays : sequence of ndarray
+    setup : callable, optional
+        What runs once before, as a training step's forward: nodes in, a tuple of nodes out.
     """
 
-    def __init__(self, function: Callable[..., Any], arrays: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], arrays: Sequence[np.ndarray], setup: Callable[..., Any] | None = None
+    ) -> None:
         prepared = [prepare(array, exact=True) for array in arrays]
         self.arrays = {i: array for i, (array, _) in enumerate(prepared)}
         trace = Trace()
         with trace.recording(), trace.scope("bench"):
-            result = function(*[trace.add_input(spec) for _, spec in prepared])
+            nodes = [trace.add_input(spec) for _, spec in prepared]
+            made = setup(*nodes) if setup else ()
+            before = list(trace.calls)
+            result = function(*nodes, *made)
         self.outputs = list(result) if isinstance(result, tuple) else [] if result is None else [result]
-        plan = make_plan([Phase(list(trace.calls) + list(trace.effects), self.outputs)], Arena())
+        timed = Phase([*trace.calls[len(before) :], *trace.effects], self.outputs)
+        plan = make_plan([Phase(before, list(made)), timed] if setup else [timed], Arena())
         assert isinstance(plan, CompiledPlan), "benchmarks run the compiled package"
         self.plan = plan
-        self.plan.run(0, self.arrays)
-        self.algorithms = [op.algorithm for op in plan.ops]
-        self.flops = sum(op.flops for op in plan.ops)
+        self.run_all()
+        segment = plan.segments[-1][0]
+        assert isinstance(segment, tuple), "nothing in Python"
+        self.first = int(plan.position[segment[0]])
+        self.algorithms = [op.algorithm for op in plan.ops[self.first :]]
+
+    def run_all(self) -> None:
+        """Run setup and function from Python."""
+        for phase in range(len(self.plan.phases)):
+            self.plan.run(phase, self.arrays)
 
     def __call__(self) -> None:
         threads = _backend.get_num_threads()
         scratch = self.plan.program.scratch_bytes(threads)
         if self.plan.arena.scratch.nbytes < scratch:
-            self.plan.run(0, self.arrays)
-        self.plan.program.run(0, len(self.plan.ops), threads, self.plan.arena.scratch)
+            self.run_all()
+        self.plan.program.run(self.first, len(self.plan.ops), threads, self.plan.arena.scratch)
 
     def results(self) -> list[np.ndarray]:
         """Return copies of the outputs of the last run."""

@@ -33,6 +33,7 @@ class Kernel:
     each: int = 0
     networks: Mapping[str, int] = field(default_factory=dict)
     quick: bool = False
+    setup: Callable[..., Any] | None = None  # run once before: its nodes are the call's last arguments
 
     @property
     def bytes(self) -> float:

@@ -56,12 +56,12 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     """Return one row of results: seconds by name, the limits, shares and ratios."""
     fn.set_num_threads(threads)
     sets = operand_sets(kernel)
-    steps = [Bound(kernel.call, arrays) for arrays in sets]
+    steps = [Bound(kernel.call, arrays, kernel.setup) for arrays in sets]
     kernel.check(sets[0], steps[0].results())
     peak = fma_peak(threads)
     works: dict[str, Work] = {
         "step": at_threads(threads, in_rotation(steps)),
-        "fastnn": at_threads(threads, in_rotation([called(kernel, arrays) for arrays in sets])),
+        "fastnn": at_threads(threads, in_rotation([called(kernel, *each) for each in zip(sets, steps, strict=True)])),
         "peak": peak,
     }
     works |= peers(kernel, sets, threads)
@@ -93,8 +93,10 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def called(kernel: Kernel, arrays: list[np.ndarray]) -> Work:
-    """Return the kernel as a call from Python that returns fresh arrays."""
+def called(kernel: Kernel, arrays: list[np.ndarray], step: Bound) -> Work:
+    """Return the kernel as a call from Python that returns fresh arrays; a part of a training step has no such call."""
+    if kernel.setup:
+        return step
     exact = [True] * len(arrays)
     return lambda: _run_function(kernel.call, kernel.call, tuple(arrays), {}, exact)
 

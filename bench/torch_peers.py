@@ -103,7 +103,7 @@ def _bn_backward(kernel: Kernel, t: list[Any]) -> Work:
     import torch
 
     aten = torch.ops.aten
-    dy, x, mean, var, weight, y = t
+    dy, x, mean, var, weight, y, _ = t
     invstd = (var + 1e-5).rsqrt()
 
     def run() -> object:

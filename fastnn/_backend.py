@@ -171,8 +171,10 @@ def set_precision(precision: str) -> None:
     Parameters
     ----------
     precision : str
-        ``"exact"`` allows only direct sums; ``"high"`` and ``"fast"`` also transforms of small and moderate rounding
-        error. All three compute direct sums today.
+        ``"exact"`` allows only direct sums. ``"high"`` also takes Winograd's F(2x2, 3x3) for 3x3 filters of stride 1,
+        whose error is at most 2e-5 of the result's root mean square, and ``"fast"``, the default, F(4x4, 3x3) as well:
+        at most 2e-4, mostly a tenth of that, and two to three times as fast as direct sums. See
+        ``docs/kernels-winograd.md``.
 
     Examples
     --------
