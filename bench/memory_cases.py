@@ -155,8 +155,9 @@ def _pool(
 
     wide = kernel == h
     traffic = (1, 0, 0) if wide and not backward else (0, 0, 1) if wide else (1, 0, 4) if backward else (4, 0, 1)
-    if kind == "lp_pool2d" and backward:
-        traffic = (6, 0, 4)
+    each = math.prod(shape) if wide else n * c * out * out
+    if kind == "lp_pool2d" and backward:  # dy, y, and four times as much of x and dx
+        traffic, each = (3, 0, 2), 2 * each
     return Kernel(
         suite="pooling",
         name=f"{kind} {kernel}x{kernel}s{stride} {n}x{c}x{h}x{w} {'backward' if backward else 'forward'}",
@@ -167,7 +168,7 @@ def _pool(
         check=check,
         attrs=given | {"shape": shape},
         traffic=traffic,
-        each=math.prod(shape) if wide else n * c * out * out,
+        each=each,
         quick=shape == (64, 6, 28, 28) and kind == "max_pool2d",
     )
 
