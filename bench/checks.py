@@ -19,7 +19,7 @@ def check_product(arrays: list[Array], result: Array, transpose_a: bool, transpo
 
 
 def check_convolution(which: str, layer: Layer, arrays: list[Array], result: Array, exact: bool) -> None:
-    """Values of whole-number convolutions at random places; within 1e-4 of their scale where it is not exact."""
+    """Values of whole-number convolutions at random places; Winograd within its bound for F(4x4), 2e-4."""
     rng = np.random.default_rng(1)
     at = {"forward": _output, "bwd-data": _input, "bwd-weights": _weight}[which]
     places = [tuple(int(rng.integers(size)) for size in result.shape) for _ in range(PLACES)]
@@ -28,7 +28,7 @@ def check_convolution(which: str, layer: Layer, arrays: list[Array], result: Arr
     if exact:
         np.testing.assert_array_equal(got, expected)
     else:
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3 * max(1.0, np.abs(expected).max()))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4 * max(1.0, np.abs(expected).max()))
 
 
 def _output(layer: Layer, x: Array, w: Array, place: tuple[int, ...]) -> float:

@@ -91,7 +91,9 @@ def explain(model: Any, *inputs: Any, measure: bool = False) -> Explanation:
     >>> print(fn.explain(fn.nn.Conv2d(3, 8, 5), (1, 3, 12, 12)))  # doctest: +ELLIPSIS
     module ...
     """
-    arrays = [np.zeros(x, np.float32) if isinstance(x, tuple) else x for x in inputs]
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"explain: expected a Module, got {type(model).__name__}")
+    arrays = [_zeros(x) if isinstance(x, tuple) else x for x in inputs]
     with runtime_of(model).arena.lock:
         _, mp, _ = plan_for(model, tuple(arrays), {})
     if not isinstance(mp.plan, CompiledPlan):
@@ -108,6 +110,12 @@ def explain(model: Any, *inputs: Any, measure: bool = False) -> Explanation:
                 c.seconds = _seconds(step, c.number)
             choices.append(Choice(call.scope, step.op, _words(step.fields), candidates))
     return Explanation(choices)
+
+
+def _zeros(shape: tuple[Any, ...]) -> np.ndarray:
+    if not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise ValueError(f"explain: expected a shape of whole numbers of at least 0, got {shape}")
+    return np.zeros(shape, np.float32)
 
 
 def _candidates(step: Step) -> list[Candidate]:
