@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 #define BAND_LINES 32   /* of dx; the lines of dy at a band's edges are computed twice */
 #define BLOCK_PIXELS 56 /* of dy whose products are held at once */

@@ -1,5 +1,5 @@
 /* See conv2d_weights_taps.h. */
-#include "conv2d_weights_taps.h"
+#include "weights_taps.h"
 
 #define BLOCK_PIXELS 224          /* so many of both packed operands fit the first-level cache */
 #define BLOCK_PIXELS_IN_PLACE 112 /* read where they lie, they share it with what lies between */

@@ -2,7 +2,7 @@
 #ifndef FASTNN_OPS_CONV2D_WINOGRAD_H
 #define FASTNN_OPS_CONV2D_WINOGRAD_H
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 /* Cycles of a vector, measured (docs/kernels-winograd.md): a transformed value of a map, of a product on its way
  * back, of a filter; and the share of the multiply-add rate in between. Near ties stay with the direct algorithm, whose

@@ -3,7 +3,7 @@
  * by shape where dw alone is too small to share. The result is turned to OIHW while the chunks are summed. */
 #include <stdlib.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 typedef struct bwd_weights_plan {
     gemm_plan gemm;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 #define DEPTHWISE_EFFICIENCY 0.2 /* of the multiply-add rate */
 #define CHUNKS 64                /* most partial weight gradients */

@@ -3,7 +3,7 @@
  * A phase without taps writes zeros. */
 #include <stdlib.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 typedef struct conv2d_phase {
     gemm_plan gemm;

@@ -8,9 +8,9 @@
 #ifndef FASTNN_OPS_CONV2D_PROBLEM_H
 #define FASTNN_OPS_CONV2D_PROBLEM_H
 
-#include "gemm_core.h"
+#include "../gemm_core.h"
 
-/* padding: top, bottom, left, right; the pairs are (h, w). precision, algorithm: see conv2d_algorithms.h. */
+/* padding: top, bottom, left, right; the pairs are (h, w). precision, algorithm: see algorithms.h. */
 #define CONV2D_GEOMETRY(I, D, A, T)                                                                                  \
     I(T, n)                                                                                                          \
     I(T, ic)                                                                                                         \

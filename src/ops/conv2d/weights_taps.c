@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_weights_taps.h"
+#include "weights_taps.h"
 
 typedef struct weights_run {
     const weights_plan *p;

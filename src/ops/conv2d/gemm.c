@@ -2,7 +2,7 @@
  * (kh, kw, ic), the columns are output channels. The epilogue is applied to each tile of y before it leaves. */
 #include <stdlib.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 typedef struct conv2d_plan {
     gemm_plan gemm;

@@ -2,7 +2,7 @@
 #ifndef FASTNN_OPS_CONV2D_SMALL_H
 #define FASTNN_OPS_CONV2D_SMALL_H
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 #define SMALL_CHANNELS 16
 #define SMALL_TAPS 2048              /* most taps of all input channels */

@@ -1,5 +1,5 @@
-/* Convolution and its two gradients: three op classes that choose among the algorithms of conv2d_algorithms.h. */
-#include "conv2d_algorithms.h"
+/* Convolution and its two gradients: three op classes that choose among the algorithms of algorithms.h. */
+#include "algorithms.h"
 
 /* clang-format off */
 static const conv2d_algorithm *const forward[] = {

@@ -1,10 +1,10 @@
 /* Depthwise convolution with a 3x3 or 5x5 kernel at stride 1 or 2, in its three passes; other geometries stay with
- * conv2d_depthwise.c. Threads share pairs of lines of the image that is written; the weights' gradient is summed in
+ * depthwise.c. Threads share pairs of lines of the image that is written; the weights' gradient is summed in
  * chunks fixed by shape. The gradient for the input is a convolution with the weights turned round at stride 1. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 #define LINES 2              /* of a unit, as of a register tile */
 #define TILES_EFFICIENCY 0.6 /* of the multiply-add rate */

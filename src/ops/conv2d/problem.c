@@ -1,5 +1,5 @@
-/* See conv2d_problem.h. */
-#include "conv2d_problem.h"
+/* See problem.h. */
+#include "problem.h"
 
 #define SPAN_CHANNELS 16 /* below, one pixel's channels are too short a run to gather by themselves */
 #define SPAN_FLOATS 128

@@ -1,7 +1,7 @@
-/* See conv2d_strip.h. */
+/* See strip.h. */
 #include <string.h>
 
-#include "conv2d_strip.h"
+#include "strip.h"
 
 #define BLOCK_FLOATS ((int64_t)80 << 10) /* copied source lines that stay in the second-level cache, beside a panel */
 #define FEW_PIXELS 2                     /* weights so many times larger than the source: threads share panels */

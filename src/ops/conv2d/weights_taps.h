@@ -1,10 +1,10 @@
-/* Backward-weights tap by tap (kernels/conv_weights.h): what conv2d_weights_plan.c chooses and conv2d_weights_taps.c
+/* Backward-weights tap by tap (kernels/conv_weights.h): what weights_plan.c chooses and weights_taps.c
  * runs. Blocks of pixels are some whole lines of dy or some whole images; chunks of blocks have partial results of
  * their own where dw alone gives too few units; a unit is a chunk, a group and a panel of columns. */
 #ifndef FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 #define FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 /* Which operand gives the rows of the register tile. Spans: the kw * ic floats that a line of the filter meets, where a
  * pixel has few channels. */

@@ -1,8 +1,8 @@
 /* Direct convolution with few destination channels a group, vectors along lines of pixels (kernels/conv_planes.h):
- * grouped layers of a few channels a group, and the gradient for an image of three. Parts are as in conv2d_strip.h. */
+ * grouped layers of a few channels a group, and the gradient for an image of three. Parts are as in strip.h. */
 #include <stdlib.h>
 
-#include "conv2d_strip.h"
+#include "strip.h"
 
 #define MOST_CHANNELS 12                  /* a group's destination channels */
 #define BLOCK_FLOATS ((int64_t)128 << 10) /* turned source lines that stay in the second-level cache */

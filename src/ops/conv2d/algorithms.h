@@ -5,7 +5,7 @@
 #ifndef FASTNN_OPS_CONV2D_ALGORITHMS_H
 #define FASTNN_OPS_CONV2D_ALGORITHMS_H
 
-#include "conv2d_problem.h"
+#include "problem.h"
 
 /* What an algorithm computes, for the precision in force and for overrides. */
 typedef enum { CONV2D_DIRECT = 1, CONV2D_WINOGRAD_2 = 2, CONV2D_WINOGRAD_4 = 3 } conv2d_family;

@@ -3,7 +3,7 @@
 #include <float.h>
 #include <stdlib.h>
 
-#include "conv2d_small.h"
+#include "small.h"
 
 #define MOST_PIECES 64 /* along one side of an image */
 

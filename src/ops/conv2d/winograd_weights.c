@@ -6,7 +6,7 @@
  * before they leave its second-level cache. */
 #include <stdlib.h>
 
-#include "conv2d_winograd.h"
+#include "winograd.h"
 
 #define BLOCK_FLOATS (4 << 20) /* of a block's values */
 #define MOST_TILES 224

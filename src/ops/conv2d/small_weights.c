@@ -4,7 +4,7 @@
 #include <float.h>
 #include <stdlib.h>
 
-#include "conv2d_small.h"
+#include "small.h"
 
 #define MOST_CHUNKS 16
 #define LINES_PIXELS 64       /* of dy in the first-level cache */

@@ -1,7 +1,7 @@
 /* Plans of the strips for the forward pass and for the gradient for the input, and their rows among the algorithms. */
 #include <stdlib.h>
 
-#include "conv2d_strip.h"
+#include "strip.h"
 
 #define ALIAS_FLOATS 1024 /* pixels so far apart, or a multiple, fall into the same set of a first-level cache */
 #define PACK_WEIGHT 0.5   /* cycles a packed weight */

@@ -8,7 +8,7 @@
 #ifndef FASTNN_OPS_CONV2D_STRIP_H
 #define FASTNN_OPS_CONV2D_STRIP_H
 
-#include "conv2d_algorithms.h"
+#include "algorithms.h"
 
 /* Taps along one side in ascending order of where they lie: index in the filter, offset in the source. */
 typedef struct strip_taps {

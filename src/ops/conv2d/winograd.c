@@ -7,7 +7,7 @@
  * piece by piece, so that they never leave its cache. */
 #include <stdlib.h>
 
-#include "conv2d_winograd.h"
+#include "winograd.h"
 
 #define SHARED_FILTERS (128 * 192) /* most filters that are transformed before all else ... */
 #define SHARED_BLOCKS 8            /* ... where there are at least so many blocks */
