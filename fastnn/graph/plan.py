@@ -16,8 +16,10 @@ from .. import _backend
 from .arena import Arena
 from .fuse import fuse
 from .node import Node
+from .overwrite import taken_over
 from .place import Interval, place
 from .primitive import Call, Step
+from .schedule import schedule
 from .spec import Spec
 
 __all__ = ["CompiledPlan", "Phase", "Plan", "ReferencePlan", "make_plan"]
@@ -164,12 +166,13 @@ class CompiledPlan(Plan):
         self.arena = arena
         kept = {o for p in phases for o in p.outputs} | {p.stop for p in phases if p.stop is not None}
         for phase, fused in zip(phases, _fuse_phases(phases, kept), strict=True):
-            phase.fused = fused
+            phase.fused = schedule(fused, phase.stop)
         self.roots: dict[Node, Node] = {}
         self.lowered: list[tuple[Call, Step | None]] = []
         self.segments: list[list[tuple[int, int] | Call]] = []
         self._lower()
         self.handed = self._handed_out()
+        self.roots |= taken_over(self.lowered, self._root, {self._root(node) for node in kept})
         self._fresh: dict[Node, np.ndarray] = {}
         self._place()
         self._compile()

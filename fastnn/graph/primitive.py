@@ -55,6 +55,7 @@ class Primitive:
     outputs: ClassVar[str] = "y"
     mutates: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[tuple[InputRule, ...]] = ()
+    overwrites: ClassVar[tuple[str, ...]] = ()  # inputs whose memory, if of its spec, the first output may take
     host: ClassVar[bool] = False  # runs in Python: the plan is cut there, and run_host is called
 
     def infer(self, *specs: Any, **attrs: Any) -> Spec | tuple[Spec, ...]:

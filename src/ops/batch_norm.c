@@ -144,7 +144,7 @@ static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const f
     for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
     const fnn_norm norm = {.mean = mean, .scale = scale, .bias = shift};
     op->k->norm_apply(&norm, x + row * c, rows * c, period, (int)q->activation, (float)q->slope,
-                      q->rows * c > FNN_PAST, (float *)buf[5] + row * c);
+                      q->rows * c > FNN_PAST && x != buf[5], (float *)buf[5] + row * c);
 }
 
 FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias y", apply_init, apply_run);
@@ -236,13 +236,14 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
     fnn_team_wait(team);
     const int64_t rows = own_rows(m.rows, m.c, team, &row);
     if (rows <= 0) return;
+    const int past = m.rows * m.c > FNN_PAST && buf[6] != buf[0] && buf[6] != buf[1];
     const fnn_norm norm = {.mean = coefficients + MEAN * period,
                            .scale = coefficients + SCALE * period,
                            .bias = q->activation ? coefficients + BIAS * period : NULL,
                            .offset = coefficients + OFFSET * period,
                            .slope = q->training ? coefficients + SLOPE * period : NULL};
     op->k->norm_grad_apply(&norm, (const float *)buf[0] + row * m.c, (const float *)buf[1] + row * m.c, rows * m.c,
-                           period, m.rows * m.c > FNN_PAST, (float *)buf[6] + row * m.c);
+                           period, past, (float *)buf[6] + row * m.c);
 }
 
 FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight ?bias dx dweight dbias", bwd_init, bwd_run);

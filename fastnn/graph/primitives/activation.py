@@ -22,6 +22,7 @@ class Unary(Primitive):
     """y = f(x), element by element: ``numbers`` names the attributes that f takes, at most two."""
 
     inputs = "x"
+    overwrites = ("x",)
     numbers: ClassVar[tuple[str, ...]] = ()
     saved: ClassVar[str] = "x"  # what the backward reads besides dy: the input or the output
 
@@ -43,6 +44,7 @@ class UnaryBackward(Primitive):
 
     inputs = "dy:nhwc x:nhwc"
     outputs = "dx"
+    overwrites = ("dy", "x", "y")
     numbers: ClassVar[tuple[str, ...]] = ()
 
     def infer(self, dy: Spec, x: Spec, **attrs: Any) -> Spec:

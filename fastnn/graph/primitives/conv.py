@@ -137,12 +137,13 @@ class Conv2d(Primitive):
         x, w, _ = (_node(i) if i is not None else None for i in call.inputs)
         dy = _node(dys[0])
         dx = dw = db = None
-        if needs[0]:
-            dx = apply("conv2d_bwd_data", dy, w, input_size=_node(x).shape[2:], **call.attrs)
+        # dx comes last: x is then gone, and its memory free.
         if needs[1]:
             dw = apply("conv2d_bwd_weights", dy, x, kernel_size=_node(w).shape[2:], **call.attrs)
         if needs[2]:
             db = apply("sum", dy, axes=(0, 2, 3), keepdims=False)
+        if needs[0]:
+            dx = apply("conv2d_bwd_data", dy, w, input_size=_node(x).shape[2:], **call.attrs)
         return dx, dw, db
 
 

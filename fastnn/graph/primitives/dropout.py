@@ -19,6 +19,7 @@ class Dropout(Primitive):
 
     name = "dropout"
     inputs = "x:nhwc rng:any"
+    overwrites = ("x",)
 
     def infer(self, x: Spec, rng: Spec, *, p: float, stream: int, mode: str) -> Spec:
         if not 0.0 <= p <= 1.0:

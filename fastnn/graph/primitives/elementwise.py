@@ -160,6 +160,7 @@ class Binary(Primitive):
     """y = f(a, b) with NumPy's broadcasting; ``partial`` gives the derivative by one operand before it is summed."""
 
     inputs = "a b"
+    overwrites = ("a", "b")
 
     def infer(self, a: Spec, b: Spec) -> Spec:
         return _broadcast(a, b)

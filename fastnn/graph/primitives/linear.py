@@ -68,11 +68,9 @@ class Linear(Primitive):
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         x, w, _ = call.inputs
         dy = _node(dys[0])
-        return (
-            apply("linear_bwd_data", dy, w) if needs[0] else None,
-            apply("linear_bwd_weights", dy, x) if needs[1] else None,
-            apply("sum", dy, axes=tuple(range(dy.ndim - 1)), keepdims=False) if needs[2] else None,
-        )
+        dw = apply("linear_bwd_weights", dy, x) if needs[1] else None
+        db = apply("sum", dy, axes=tuple(range(dy.ndim - 1)), keepdims=False) if needs[2] else None
+        return apply("linear_bwd_data", dy, w) if needs[0] else None, dw, db
 
 
 @register

@@ -75,6 +75,7 @@ class BatchNorm(Primitive):
 
     name = "batch_norm"
     inputs = "x:nhwc mean:c var:c ?weight:c ?bias:c"
+    overwrites = ("x",)
 
     def infer(
         self, x: Spec, mean: Spec, var: Spec, weight: Spec | None = None, bias: Spec | None = None, *, eps: float
@@ -114,6 +115,7 @@ class BatchNormBwd(Primitive):
     name = "batch_norm_bwd"
     inputs = "dy:nhwc x:nhwc mean:c var:c ?weight:c"
     outputs = "dx dweight dbias"
+    overwrites = ("dy", "x")
 
     def infer(
         self, dy: Spec, x: Spec, mean: Spec, var: Spec, weight: Spec | None = None, *, eps: float, training: bool

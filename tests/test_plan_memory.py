@@ -1,0 +1,181 @@
+"""What lets a plan do with little memory: outputs written over inputs, updates as soon as a gradient is there."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from case_data import Case, make_inputs
+from cases import small_cases
+from fastnn import _core, nn
+from fastnn.graph import eager, run_primitive
+from fastnn.graph.node import apply
+from fastnn.graph.plan import CompiledPlan
+from fastnn.graph.primitive import find
+from fastnn.graph.report import PlanReport
+from oracle import check_no_overrun, last_plan, make_room, placed
+from tolerances import terms
+
+ONE = np.float32(1.0)
+
+
+def overwritable() -> list[tuple[Case, int]]:
+    """Cases and positions of inputs whose memory the first output may take."""
+    found = []
+    for case in small_cases():
+        primitive = find(case.primitive)
+        for position, rule in enumerate(primitive.rules[: len(case.inputs)]):
+            if rule.name in primitive.overwrites and case.inputs[position] is not None and case.group != "empty":
+                found.append((case, position))
+    return found
+
+
+@pytest.mark.parametrize(("case", "position"), overwritable(), ids=lambda v: v.id if isinstance(v, Case) else str(v))
+def test_an_output_over_its_input_has_the_same_bits(case: Case, position: int) -> None:
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    make_room()
+    inputs = [placed(case, i, a) for i, a in enumerate(make_inputs(case, "floats", terms(case)))]
+
+    def fixed(array: Any) -> bool:
+        return array is None or array.dtype == np.uint64  # the generator's words
+
+    @eager
+    def within(*nodes: Any) -> Any:
+        """The operation between two others that change nothing, so that its memory is the plan's."""
+        given = [array if fixed(array) else node for array, node in zip(inputs, nodes, strict=True)]
+        given[position] = apply("mul", given[position], ONE)
+        outputs = apply(case.primitive, *given, **case.attrs)
+        first, *rest = outputs if isinstance(outputs, tuple) else (outputs,)
+        return (apply("mul", first, ONE), *rest)
+
+    for level in _core.levels():
+        _core.set_level(level)
+        expected = run_primitive(case.primitive, *inputs, **case.attrs)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            actual = within(*(None if fixed(array) else array for array in inputs))
+            check_shared(last_plan(), case, position)
+            check_no_overrun(f"{case.id}, level {level}, {threads} threads")
+            for got, want in zip(actual, expected, strict=True):
+                assert np.asarray(got).tobytes() == np.asarray(want).tobytes(), (level, threads)
+
+
+def check_shared(plan: CompiledPlan, case: Case, position: int) -> None:
+    """The output lies where the input was, if they are of one spec."""
+    _, call, _ = (c for c in plan.phases[0].fused if c.name != "relayout")
+    assert call.name == case.primitive
+    source, output = call.inputs[position], call.outputs[0]
+    assert source is not None
+    assert source.call is not None
+    assert (plan._root(source) is plan._root(output)) == (source.spec == output.spec)
+
+
+def test_what_is_read_later_is_not_overwritten() -> None:
+    x = np.arange(-3, 4, dtype=np.float32)
+
+    @eager
+    def twice(x: Any) -> Any:
+        y = apply("mul", x, ONE)
+        return apply("add", apply("relu", y), apply("sigmoid", y))
+
+    np.testing.assert_allclose(twice(x), np.maximum(x, 0) + 1 / (1 + np.exp(-x)), rtol=1e-6)
+
+    @eager
+    def with_itself(x: Any) -> Any:
+        y = apply("mul", x, ONE)
+        return apply("mul", apply("add", y, apply("reshape", y, shape=(7,))), ONE)
+
+    np.testing.assert_array_equal(with_itself(x), 2 * x)
+
+
+def names_of(step: fn.TrainStep) -> list[str]:
+    """The operations of the plan that a step ran last, in order."""
+    assert step._last is not None
+    return [call.name for call in step._last[0].plan.phases[0].fused]  # type: ignore[attr-defined]
+
+
+def perceptron(*sizes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def test_updates_follow_their_gradients() -> None:
+    model = perceptron(6, 5, 4, 3)
+    step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+    step(np.ones((4, 6), np.float32), np.zeros(4, np.int64))
+    names = names_of(step)
+    updates = [i for i, name in enumerate(names) if name == "sgd_step"]
+    gradients = [i for i, name in enumerate(names) if name == "linear_bwd_weights"]
+    assert len(updates) == 6
+    assert updates[0] < gradients[-1], names
+    assert min(updates) > names.index("check_finite")
+
+
+def test_clipping_by_norm_updates_after_all_gradients() -> None:
+    model = perceptron(6, 5, 3)
+    step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1), clip_norm=1.0)
+    step(np.ones((4, 6), np.float32), np.zeros(4, np.int64))
+    names = names_of(step)
+    assert names.index("sgd_step") > max(i for i, name in enumerate(names) if name == "linear_bwd_weights")
+
+
+def test_a_weight_is_updated_after_its_last_reader() -> None:
+    """A weight of two layers is read by the backward of the first after the gradient of the second is there."""
+    shared = nn.Linear(5, 5)
+    model = nn.Sequential(shared, nn.Tanh(), shared, nn.Tanh(), shared)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 5)).astype(np.float32), rng.normal(size=(7, 5)).astype(np.float32)
+    before = {name: p.data.copy() for name, p in model.named_parameters()}
+    step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.5), keep_grads=True)
+    step(x, y)
+    for name, p in model.named_parameters():
+        np.testing.assert_allclose(p.data, before[name] - 0.5 * p.grad, rtol=1e-6, atol=1e-7)
+    names = names_of(step)
+    last = max(i for i, name in enumerate(names) if name.startswith("linear_bwd"))
+    assert names.index("sgd_step") > last
+
+
+def test_python_in_the_backward_comes_before_any_update() -> None:
+    """An operation written in Python may fail: nothing is updated by then."""
+
+    class Fails(nn.Function):
+        @staticmethod
+        def forward(ctx: Any, x: np.ndarray) -> np.ndarray:
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, dy: np.ndarray) -> np.ndarray:
+            raise RuntimeError("on purpose")
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.norm, self.b = nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.b(Fails.apply(self.norm(self.a(x))))
+
+    model = Model()
+    step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.5))
+    before = {name: value.copy() for name, value in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match="on purpose"):
+        step(np.eye(3, dtype=np.float32), np.ones((3, 2), np.float32))
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_gradients_do_not_all_live_at_once() -> None:
+    model = perceptron(256, 256, 256, 256, 256, 10)
+    step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    step(np.ones((2, 256), np.float32), np.zeros(2, np.int64))
+    assert step._last is not None
+    arena = PlanReport(step._last[0].plan).arena_bytes
+    assert 256 * 256 * 4 < arena < 1.2 * 256 * 256 * 4
