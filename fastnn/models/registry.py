@@ -12,6 +12,8 @@ __all__ = ["create", "names", "register"]
 
 Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
 
+LARGEST_SMALL = 64  # CIFAR's images have a side of 32, Tiny ImageNet's 64, ImageNet's 224
+
 _builders: dict[str, Callable[..., nn.Module]] = {}
 
 
@@ -50,6 +52,29 @@ def register(name: str) -> Callable[[Builder], Builder]:
     return enter
 
 
+def register_sized(least: int, least_small: int) -> Callable[[Builder], Builder]:
+    """Return a decorator that enters, under its own name, a function that takes num_classes, in_channels and cifar.
+
+    `create` gives ``cifar=True`` for images of up to 64 x 64; the sides must reach ``least``, or then ``least_small``.
+    """
+
+    def enter(builder: Builder) -> Builder:
+        def build(num_classes: int, in_channels: int, image_size: tuple[int, int]) -> nn.Module:
+            cifar = is_small(image_size)
+            features_after(builder.__name__, image_size, least_small if cifar else least, int)
+            return builder(num_classes=num_classes, in_channels=in_channels, cifar=cifar)
+
+        register(builder.__name__)(build)
+        return builder
+
+    return enter
+
+
+def is_small(image_size: tuple[int, int]) -> bool:
+    """Tell whether images of this size get a network's variant for small ones."""
+    return max(image_size) <= LARGEST_SMALL
+
+
 def names() -> list[str]:
     """Return the names that `create` knows, sorted.
 
@@ -74,7 +99,7 @@ def create(name: str, num_classes: int = 10, in_channels: int = 1, image_size: A
     in_channels : int, default 1
         Channels of the images.
     image_size : int or (int, int), default 28
-        Height and width of the images.
+        Height and width of the images. Up to 64 x 64, networks made for ImageNet come in their variant for CIFAR.
 
     Returns
     -------
