@@ -12,7 +12,7 @@ import numpy as np
 
 import fastnn as fn
 
-__all__ = ["machine", "means", "write_report"]
+__all__ = ["machine", "means", "table", "write_report"]
 
 Row = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _cell(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
 
@@ -104,7 +104,7 @@ def _markdown(facts: dict[str, Any], summary: Sequence[Row], rows: Sequence[Row]
     lines += ["", "## Weighted means", ""]
     keys = ("suite", "what", "threads", "network", "kernels", "share", "time_ratio", "weighted_ratio")
     keys += ("worst_ratio",)
-    lines += _table([k.replace("_", " ") for k in keys], [[m[k] for k in keys] for m in summary])
+    lines += table([k.replace("_", " ") for k in keys], [[m[k] for k in keys] for m in summary])
     lines += ["", "## Kernels", ""]
     header = ["suite", "kernel", "threads", "algorithm", "GFLOP/s", "share of limit", "ms", "ratio, called", "step"]
     body = [
@@ -121,7 +121,7 @@ def _markdown(facts: dict[str, Any], summary: Sequence[Row], rows: Sequence[Row]
         ]
         for row in rows
     ]
-    return "\n".join(lines + _table(header, body)) + "\n"
+    return "\n".join(lines + table(header, body)) + "\n"
 
 
 def _roofline(rows: Sequence[Row], path: Path) -> None:
