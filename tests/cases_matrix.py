@@ -42,6 +42,8 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     for size in (1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 17, 24, 25):
         yield f"few_rows{size}", (size,), 147, 70, "tails"
         yield f"few_long_rows{size}", (size,), 270, 37, "tails"
+    for rows, inside in ((3, 2061), (6, 530), (9, 1544), (17, 4107)):
+        yield f"swept_rows{rows}", (rows,), inside, 21, "tails"
     for size in column_tails():
         yield f"out{size}", (5,), 9, size, "tails"
     for size in lane_tails():

@@ -5,13 +5,18 @@
  *                   which meet at the end in one fixed order.
  *   gemm_few_nn   row p of B is n contiguous floats at b + p * b_row. Each sum is one chain in the order of k.
  *
- * Sums of a few columns go to a small buffer, from which the epilogue stores them. */
+ * Sums of a few columns go to a small buffer, from which the epilogue stores them. Where B is wide and long, its rows
+ * are read in order, some at a time along many columns: C then holds the sums so far. */
 #ifndef FASTNN_KERNELS_GEMM_FEW_H
 #define FASTNN_KERNELS_GEMM_FEW_H
 
-#define FEW_COLUMNS 64 /* of one turn: their part of B stays in the second-level cache for all rows */
+#define FEW_COLUMNS 64                /* most of one turn */
+#define FEW_FLOATS ((int64_t)1 << 17) /* of B in one turn: they stay in the second-level cache for all rows */
 #define FEW_ROOM (FEW_COLUMNS + 8 * VL)
-#define FEW_AHEAD 8 /* rows of B between what is asked for and what is used */
+#define FEW_SWEEP 4096 /* columns whose sums stay in the second-level cache */
+#define FEW_STREAMS 8  /* rows of B that are read side by side */
+#define FEW_WIDE 512   /* columns from which on that pays; with few rows, four times as many */
+#define FEW_AHEAD 8    /* rows of B between what is asked for and what is used */
 
 #if GEMM_MR >= 14 /* 32 registers */
 #define FEW_DOT_ROWS 6
@@ -70,17 +75,28 @@ static inline __attribute__((always_inline)) void few_dots(const int M, const fn
         few_sums(&acc[i][r], sums + i * FEW_ROOM + r);
 }
 
-/* sums[i][j * VL ...] = row i of A times V vectors of columns of B; lanes: how much of the last vector there is. */
+/* The part of k that a tile adds: [p, p + k). more: its sums hold what came before; room: from row to row of the sums;
+ * ahead: from what is read to what is asked for. */
+typedef struct few_span {
+    int64_t p, k, room, ahead;
+    int more;
+} few_span;
+
+/* sums[i][j * VL ...] (+)= row i of A times V vectors of columns of B; lanes: how much of the last vector there is. */
 static inline __attribute__((always_inline)) void few_tile(const int M, const int V, const int whole,
-                                                           const fnn_gemm_block *g, const float *a, const float *b,
-                                                           int lanes, float *sums) {
+                                                           const fnn_gemm_block *g, const few_span *part,
+                                                           const float *a, const float *b, int lanes, float *sums) {
     vf acc[FEW_ROWS][8];
     const float *row[FEW_ROWS];
-    GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row;
-    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+    GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row + part->p;
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) {
+        const float *s = sums + i * part->room + j * VL;
+        acc[i][j] = !part->more ? v_zero() : whole || j < V - 1 ? v_load(s) : v_load_n(s, lanes);
+    }
+    b += part->p * g->b_row;
 #pragma GCC unroll 1
-    for (int64_t p = 0; p < g->k; p++, b += g->b_row) {
-        const float *ahead = b + FEW_AHEAD * g->b_row;
+    for (int64_t p = 0; p < part->k; p++, b += g->b_row) {
+        const float *ahead = b + part->ahead;
         vf bv[8];
         GEMM_UNROLL for (int j = 0; j < V; j++) {
             if (j * VL % GEMM_LINE == 0) __builtin_prefetch(ahead + j * VL, 0, 3);
@@ -91,14 +107,19 @@ static inline __attribute__((always_inline)) void few_tile(const int M, const in
             GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
         }
     }
-    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
-        v_store(sums + i * FEW_ROOM + j * VL, acc[i][j]);
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) {
+        float *s = sums + i * part->room + j * VL;
+        if (whole || j < V - 1)
+            v_store(s, acc[i][j]);
+        else
+            v_store_n(s, acc[i][j], lanes);
+    }
 }
 
-/* `width` columns from `column` on, whose sums over k are ready. */
-static void few_finish(const fnn_gemm_block *g, int64_t column, int64_t width, const float *sums) {
+/* `width` columns from `column` on, whose sums over k are ready, `room` floats from row to row. */
+static void few_finish(const fnn_gemm_block *g, int64_t column, int64_t width, const float *sums, int64_t room) {
     const vf slope = v_set1(g->slope);
-    for (int64_t i = 0; i < g->m; i++, sums += FEW_ROOM)
+    for (int64_t i = 0; i < g->m; i++, sums += room)
         for (int64_t j = 0; j < width; j += VL) {
             const int lanes = width - j < VL ? (int)(width - j) : VL;
             const int64_t at = g->rows[i] + column + j;
@@ -115,25 +136,23 @@ static void few_finish(const fnn_gemm_block *g, int64_t column, int64_t width, c
 }
 
 typedef void few_dots_fn(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums);
-typedef void few_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums);
+typedef void few_tile_fn(const fnn_gemm_block *g, const few_span *part, const float *a, const float *b, int lanes,
+                         float *sums);
 
 #define FEW_DOTS_BODY(M)                                                                                             \
     static void few_dots_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {    \
         few_dots(M, g, a, b, columns, sums);                                                                         \
     }
-#define FEW_TILE_BODY(M)                                                                                             \
-    static void few_wide_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {      \
-        few_tile(M, FEW_WIDTH(M), 1, g, a, b, lanes, sums);                                                          \
-    }                                                                                                                \
-    static void few_two_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {       \
-        few_tile(M, 2, 1, g, a, b, lanes, sums);                                                                     \
-    }                                                                                                                \
-    static void few_one_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {       \
-        few_tile(M, 1, 1, g, a, b, lanes, sums);                                                                     \
-    }                                                                                                                \
-    static void few_part_##M(const fnn_gemm_block *g, const float *a, const float *b, int lanes, float *sums) {      \
-        few_tile(M, 1, 0, g, a, b, lanes, sums);                                                                     \
+#define FEW_TILE_AS(NAME, M, V, WHOLE)                                                                               \
+    static void NAME##_##M(const fnn_gemm_block *g, const few_span *part, const float *a, const float *b, int lanes, \
+                           float *sums) {                                                                            \
+        few_tile(M, V, WHOLE, g, part, a, b, lanes, sums);                                                           \
     }
+#define FEW_TILE_BODY(M)                                                                                             \
+    FEW_TILE_AS(few_wide, M, FEW_WIDTH(M), 1)                                                                        \
+    FEW_TILE_AS(few_two, M, 2, 1)                                                                                    \
+    FEW_TILE_AS(few_one, M, 1, 1)                                                                                    \
+    FEW_TILE_AS(few_part, M, 1, 0)
 
 #if GEMM_MR >= 14
 #define FEW_EACH_DOTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
@@ -159,15 +178,17 @@ static inline int few_group(int64_t m, int64_t i, int most) {
 
 static void gemm_few_nt(const fnn_gemm_block *g) {
     float sums[FNN_FEW_ROWS * FEW_ROOM];
-    for (int64_t j0 = 0; j0 < g->n; j0 += FEW_COLUMNS) {
-        const int64_t width = g->n - j0 < FEW_COLUMNS ? g->n - j0 : FEW_COLUMNS;
+    const int64_t fit = FEW_FLOATS / (g->k > 0 ? g->k : 1) / 8 * 8;
+    const int64_t turn = fit < 8 ? 8 : fit < FEW_COLUMNS ? fit : FEW_COLUMNS;
+    for (int64_t j0 = 0; j0 < g->n; j0 += turn) {
+        const int64_t width = g->n - j0 < turn ? g->n - j0 : turn;
         for (int64_t i = 0, m; i < g->m; i += m) {
             m = few_group(g->m, i, FEW_DOT_ROWS);
             for (int64_t j = 0; j < width; j += FEW_DOTS(m))
                 few_dots_of[m - 1](g, g->a + i * g->a_row, g->b + (j0 + j) * g->b_row, (int)(width - j),
                                    sums + i * FEW_ROOM + j);
         }
-        few_finish(g, j0, width, sums);
+        few_finish(g, j0, width, sums, FEW_ROOM);
     }
 }
 
@@ -176,25 +197,49 @@ static inline int few_choice(int64_t left, int wide) {
     return left >= wide * VL ? 0 : left >= 2 * VL ? 1 : left >= VL ? 2 : 3;
 }
 
-static void gemm_few_nn(const fnn_gemm_block *g) {
-    float sums[FNN_FEW_ROWS * FEW_ROOM];
+/* One part of k for all rows of A and as many columns from j on as a tile has, `left` at most; returns how many. */
+static int64_t few_columns(const fnn_gemm_block *g, const few_span *part, int64_t j, int64_t left, float *sums) {
     const int most = few_group(g->m, 0, FEW_ROWS), wide = FEW_WIDTH(most);
-    for (int64_t j = 0, width; j < g->n; j += width) {
-        const int64_t left = g->n - j;
-        const int choice = few_choice(left, wide), vectors[] = {wide, 2, 1, 1};
-        width = left < vectors[choice] * VL ? left : vectors[choice] * VL;
-        for (int64_t i = 0; i < g->m; i += most) {
-            const int m = g->m - i < most ? (int)(g->m - i) : most;
-            const float *a = g->a + i * g->a_row;
-            float *s = sums + i * FEW_ROOM;
-            if (choice > 0 || FEW_WIDTH(m) == wide) {
-                few_tile_of[m - 1][choice](g, a, g->b + j, (int)width, s);
-                continue;
-            }
-            for (int v = 0; v < wide; v += v + 2 <= wide ? 2 : 1) /* fewer rows have a wider tile of their own */
-                few_tile_of[m - 1][v + 2 <= wide ? 1 : 2](g, a, g->b + j + v * VL, VL, s + v * VL);
+    const int choice = few_choice(left, wide), vectors[] = {wide, 2, 1, 1};
+    const int64_t width = left < vectors[choice] * VL ? left : vectors[choice] * VL;
+    for (int64_t i = 0; i < g->m; i += most) {
+        const int m = g->m - i < most ? (int)(g->m - i) : most;
+        const float *a = g->a + i * g->a_row;
+        float *s = sums + i * part->room;
+        if (choice > 0 || FEW_WIDTH(m) == wide) {
+            few_tile_of[m - 1][choice](g, part, a, g->b + j, (int)width, s);
+            continue;
         }
-        few_finish(g, j, width, sums);
+        for (int v = 0; v < wide; v += v + 2 <= wide ? 2 : 1) /* fewer rows have a wider tile of their own */
+            few_tile_of[m - 1][v + 2 <= wide ? 1 : 2](g, part, a, g->b + j + v * VL, VL, s + v * VL);
+    }
+    return width;
+}
+
+/* Rows of B in order, FEW_STREAMS at a time, along columns [j0, j1): each is one stream that the prefetchers follow. */
+static void few_sweep(const fnn_gemm_block *g, int64_t j0, int64_t j1) {
+    const int64_t room = g->m > 1 ? g->rows[1] - g->rows[0] : 0;
+    for (int64_t p = 0; p < g->k; p += FEW_STREAMS) {
+        const int64_t k = g->k - p < FEW_STREAMS ? g->k - p : FEW_STREAMS;
+        const few_span part = {.p = p, .k = k, .room = room, .ahead = FEW_AHEAD * 2 * GEMM_LINE, .more = p > 0};
+        for (int64_t j = j0, width; j < j1; j += width) {
+            float *sums = g->c + g->rows[0] + j;
+            width = few_columns(g, &part, j, j1 - j, sums);
+            if (p + k == g->k) few_finish(g, j, width, sums, room);
+        }
+    }
+}
+
+static void gemm_few_nn(const fnn_gemm_block *g) {
+    if (g->n > (g->m > FEW_ROWS ? FEW_WIDE : 4 * FEW_WIDE) && g->k > FEW_STREAMS && !g->add_c) {
+        for (int64_t j = 0; j < g->n; j += FEW_SWEEP) few_sweep(g, j, g->n - j < FEW_SWEEP ? g->n : j + FEW_SWEEP);
+        return;
+    }
+    float sums[FNN_FEW_ROWS * FEW_ROOM];
+    const few_span all = {.k = g->k, .room = FEW_ROOM, .ahead = FEW_AHEAD * g->b_row};
+    for (int64_t j = 0, width; j < g->n; j += width) {
+        width = few_columns(g, &all, j, g->n - j, sums);
+        few_finish(g, j, width, sums, FEW_ROOM);
     }
 }
 
