@@ -5,7 +5,10 @@ Draws come from the global generator (`fastnn.manual_seed`) unless one is given.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 Filled = TypeVar("Filled", Parameter, np.ndarray)
+
+_thread = threading.local()
 
 _CONVOLUTIONS = tuple(f"conv{kind}{dims}d" for kind in ("", "_transpose") for dims in (1, 2, 3))
 _LINEAR = ("linear", "sigmoid", *_CONVOLUTIONS)
@@ -42,6 +47,21 @@ def _matrix(tensor: Parameter | np.ndarray, who: str) -> np.ndarray:
 
 def _draws(generator: np.random.Generator | None) -> np.random.Generator:
     return _random.generator() if generator is None else generator
+
+
+@contextlib.contextmanager
+def draws_left_out() -> Iterator[None]:
+    """Let random fills leave tensors as they are inside the ``with`` block (`nn.utils.skip_init`)."""
+    outer = _left_out()
+    _thread.left_out = True
+    try:
+        yield
+    finally:
+        _thread.left_out = outer
+
+
+def _left_out() -> bool:
+    return getattr(_thread, "left_out", False)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -136,6 +156,8 @@ def uniform_(tensor: Filled, a: float = 0.0, b: float = 1.0, generator: np.rando
     array = _array(tensor)
     if a > b:
         raise ValueError(f"uniform_: expected a <= b, got {a} and {b}")
+    if _left_out():
+        return tensor
     draw = _draws(generator).random(array.shape, dtype=np.float32)
     array[...] = draw * np.float32(b - a) + np.float32(a)
     return tensor
@@ -148,6 +170,8 @@ def normal_(
     array = _array(tensor)
     if std < 0:
         raise ValueError(f"normal_: expected std >= 0, got {std}")
+    if _left_out():
+        return tensor
     draw = _draws(generator).standard_normal(array.shape, dtype=np.float32)
     array[...] = draw * np.float32(std) + np.float32(mean)
     return tensor
@@ -181,6 +205,8 @@ def trunc_normal_(
     array = _array(tensor)
     if not (0 < std < math.inf and a < b and math.isfinite(mean)):
         raise ValueError(f"trunc_normal_: expected std > 0 and a < b, got mean {mean}, std {std}, a {a}, b {b}")
+    if _left_out():
+        return tensor
     rng, low, high = _draws(generator), (a - mean) / std, (b - mean) / std
     values = np.empty(array.size)
     todo = np.arange(array.size)
@@ -267,7 +293,7 @@ def orthogonal_(tensor: Filled, gain: float = 1, generator: np.random.Generator 
     array = _array(tensor)
     if array.ndim < 2:
         raise ValueError(f"orthogonal_: expected at least 2 dimensions, got shape {array.shape}")
-    if array.size == 0:
+    if array.size == 0 or _left_out():
         return tensor
     rows, cols = array.shape[0], array.size // array.shape[0]
     draw = _draws(generator).standard_normal((max(rows, cols), min(rows, cols)))
@@ -281,6 +307,8 @@ def sparse_(tensor: Filled, sparsity: float, std: float = 0.01, generator: np.ra
     """Fill a matrix normally, with the share ``sparsity`` of every column set to zero (Martens, 2010)."""
     array = _matrix(tensor, "sparse_")
     share = _checks.as_probability("sparsity", sparsity)
+    if _left_out():
+        return tensor
     rng = _draws(generator)
     normal_(array, 0.0, std, rng)
     zeros = math.ceil(share * array.shape[0])

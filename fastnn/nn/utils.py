@@ -1,18 +1,23 @@
-"""Helpers over parameters: gradient clipping, and all parameters as one vector."""
+"""Helpers over parameters: gradient clipping, all parameters as one vector, modules without first values."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fastnn import _checks
 from fastnn.graph import run_primitive
 
+from .init import draws_left_out
+from .module import Module
 from .parameter import Parameter
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "skip_init", "vector_to_parameters"]
+
+M = TypeVar("M", bound=Module)
 
 
 def _gradients(parameters: Parameter | Iterable[Parameter]) -> list[np.ndarray]:
@@ -122,3 +127,25 @@ def vector_to_parameters(vec: np.ndarray, parameters: Iterable[Parameter]) -> No
     for p in owners:
         p.data = flat[start : start + p.data.size].reshape(p.shape)
         start += p.data.size
+
+
+def skip_init(module_cls: Callable[..., M], *args: Any, **kwargs: Any) -> M:
+    """Make a module without drawing its first values: those of a file are loaded into it next.
+
+    Drawing takes most of the time in which a large network is made. Until `load_state_dict`, what is not drawn holds
+    anything at all, NaN included; constants (those of batch norm) are set.
+
+    Parameters
+    ----------
+    module_cls : type, or callable that returns a module
+    *args, **kwargs
+        What it is called with.
+
+    Examples
+    --------
+    >>> from fastnn import nn
+    >>> nn.utils.skip_init(nn.Linear, 20, 30)
+    Linear(in_features=20, out_features=30, bias=True)
+    """
+    with draws_left_out():
+        return module_cls(*args, **kwargs)
