@@ -78,7 +78,7 @@ def test_a_few_steps_lower_the_loss(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet-9000"}, "expected one of cnn32, digits_cnn, .*, got 'resnet-9000'"),
+        ({"name": "resnet-9000"}, "expected one of alexnet, .*, cnn32, digits_cnn, .*, got 'resnet-9000'"),
         ({"name": "mlp", "num_classes": 0}, "expected num_classes to be an int >= 1, got 0"),
         ({"name": "mlp", "in_channels": 1.5}, "expected in_channels to be an int >= 1, got 1.5"),
         ({"name": "mlp", "image_size": (1, 2, 3)}, "expected image_size to be an int or a pair of ints"),
