@@ -287,14 +287,15 @@ def test_heads_are_there_in_training_only() -> None:
     assert model.eval()(x).shape == (2, 5)
 
 
-def test_a_trainer_trains_the_heads() -> None:
+def test_a_trainer_trains_the_heads_and_measures_the_scores() -> None:
     fn.manual_seed(0)
     model = models.googlenet(2, cifar=True)
-    optimizer = fn.optim.SGD(model.parameters(), lr=0.01)
     before = model.aux2.fc2.weight.data.copy()
-    x = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
-    step = fn.TrainStep(model, models.AuxiliaryLoss(nn.CrossEntropyLoss()), optimizer)
-    assert math.isfinite(step(x, np.array([0, 1, 0, 1])))
+    x, y = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32), np.array([0, 1, 0, 1])
+    loss, optimizer = models.AuxiliaryLoss(nn.CrossEntropyLoss()), fn.optim.SGD(model.parameters(), lr=0.01)
+    trainer = fn.Trainer(model, loss, optimizer, metrics=["accuracy"])
+    history = trainer.fit((x, y), validation_data=(x, y), epochs=1, batch_size=4)
+    assert {"accuracy", "val_accuracy", "val_loss"} <= set(history[0])
     assert (model.aux2.fc2.weight.data != before).any()
 
 

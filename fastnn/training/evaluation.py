@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import no_grad
 from .feeding import batch_length, split_batch
-from .metrics import Metric
+from .metrics import Metric, judged
 
 __all__ = ["eval_mode", "measure", "outputs_of"]
 
@@ -51,7 +51,7 @@ def measure(model: Any, loss: Any, metrics: Iterable[Metric], loader: Any) -> di
             total += float(np.mean(loss(output, y))) * n
             count += n
             for metric in copies:
-                metric.update(output, y)
+                metric.update(judged(output), y)
     if count == 0:
         raise ValueError("evaluate: expected at least one sample, got none")
     result: dict[str, Any] = {"loss": total / count}

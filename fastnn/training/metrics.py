@@ -69,6 +69,11 @@ class Metric:
             setattr(self, key, value.copy() if isinstance(value, np.ndarray) else value)
 
 
+def judged(output: Any) -> Any:
+    """Return what metrics judge: of several outputs, as auxiliary heads give, those named ``logits``; else all."""
+    return getattr(output, "logits", output)
+
+
 def _labels(target: Any) -> np.ndarray:
     """Return class indices of a target that holds indices, or a probability a class."""
     array: np.ndarray = np.asarray(target)

@@ -18,7 +18,7 @@ from .evaluation import measure, outputs_of
 from .feeding import as_loader, batch_length, hold_out, split_batch
 from .history import History
 from .interrupt import InterruptGuard
-from .metrics import as_metrics
+from .metrics import as_metrics, judged
 from .prediction import to_classes, to_probabilities
 from .step import TrainStep
 
@@ -293,7 +293,7 @@ class Trainer:
                 self.steps += 1
                 self.steps_in_epoch += 1
                 for metric in metrics:
-                    metric.update(step.output, y)
+                    metric.update(judged(step.output), y)
                 self._between_steps = True
                 for hook in hooks:
                     hook(self)
