@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .. import nn
 from .._checks import as_float
@@ -212,7 +212,7 @@ class EfficientNet(nn.Module):
     (2, 10)
     """
 
-    scalings = {  # noqa: RUF012 - a table
+    scalings: ClassVar[dict[str, Scaling]] = {
         "b0": Scaling(1.0, 1.0, 224),
         "b1": Scaling(1.1, 1.0, 240),
         "b2": Scaling(1.2, 1.1, 260),

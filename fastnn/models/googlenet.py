@@ -271,7 +271,7 @@ def googlenet(num_classes: int = 1000, in_channels: int = 3, cifar: bool = False
 
 
 @register("googlenet")
-def _plain(num_classes: int, in_channels: int, image_size: Any) -> GoogLeNet:
+def _without_heads(num_classes: int, in_channels: int, image_size: Any) -> GoogLeNet:
     """Return the network without heads, which any loss can train."""
     features_after("googlenet", image_size, 8, int)
     return GoogLeNet(num_classes, in_channels, is_small(image_size), aux_logits=False)
