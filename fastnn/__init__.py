@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from . import data, datasets, io, models, reference, training
     from .gradcheck import GradcheckError, gradcheck
     from .io import load, load_metadata, save
-    from .training import NonFiniteLossError, Trainer, TrainStep
+    from .training import NonFiniteLossError, Trainer, TrainStep, profile
 
 __all__ = [
     "GradcheckError",
@@ -54,6 +54,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "reference",
     "save",
     "set_num_threads",
@@ -74,6 +75,7 @@ _LAZY_NAMES = {
     "NonFiniteLossError": "training",
     "TrainStep": "training",
     "Trainer": "training",
+    "profile": "training",
 }
 
 

@@ -6,6 +6,7 @@ answer to the same calls: ``run(phase, arrays)`` and ``fetch(node)``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,6 +180,7 @@ class CompiledPlan(Plan):
         self._generation = -1
         self._views: dict[Node, np.ndarray] = {}
         self._scratch = (0, 0)
+        self.seconds: np.ndarray | None = None  # of each C step in its last run, while someone wants them
 
     # ---- building ----
 
@@ -331,10 +333,22 @@ class CompiledPlan(Plan):
                 self._run_host(segment, arrays)
                 continue
             first, last = int(self.position[segment[0]]), int(self.position[segment[1]])
-            if self.program.run(first, last, threads, self.arena.scratch) < last:
+            if self._run_steps(first, last, threads) < last:
                 return False
         self._arrays = {k: v for k, v in arrays.items() if self._returns_input(phase, k)}
         return True
+
+    def _run_steps(self, first: int, last: int, threads: int) -> int:
+        """Run C steps in one call, or one by one where they are timed; return the first that did not run."""
+        if self.seconds is None:
+            return int(self.program.run(first, last, threads, self.arena.scratch))
+        for i in range(first, last):
+            start = time.perf_counter()
+            reached = self.program.run(i, i + 1, threads, self.arena.scratch)
+            self.seconds[i] = time.perf_counter() - start
+            if reached <= i:
+                return i
+        return last
 
     def _returns_input(self, phase: int, index: int) -> bool:
         return any(self._root(n).source == ("input", index) for n in self.phases[phase].outputs)

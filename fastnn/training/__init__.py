@@ -3,6 +3,7 @@
 from .callbacks import Callback, CSVLogger, EarlyStopping, LRSchedulerCallback, ModelCheckpoint, ProgressBar
 from .history import History
 from .metrics import Accuracy, ConfusionMatrix, FunctionMetric, Metric, TopKAccuracy, class_report
+from .profiling import Profile, profile
 from .step import NonFiniteLossError, TrainStep
 from .trainer import Trainer
 
@@ -18,9 +19,11 @@ __all__ = [
     "Metric",
     "ModelCheckpoint",
     "NonFiniteLossError",
+    "Profile",
     "ProgressBar",
     "TopKAccuracy",
     "TrainStep",
     "Trainer",
     "class_report",
+    "profile",
 ]

@@ -275,6 +275,12 @@ class TrainStep:
             call_hooks(plan.trace, hooked)
         return loss
 
+    def plan_of(self, x: Any, y: Any) -> Plan:
+        """Return the plan that a call with these would run."""
+        with runtime_of(self.model).arena.lock:
+            plan, _ = self._plan(x, y, (self._calls + 1) % self.settings.accumulate == 0)
+        return plan.plan
+
     def _plan(self, x: Any, y: Any, update: bool) -> tuple[_StepPlan, dict[int, np.ndarray]]:
         runtime = runtime_of(self.model)
         leaves: list[Any] = []
