@@ -12,6 +12,7 @@ from .spec import Spec
 __all__ = ["flatten", "is_array", "prepare", "prepare_all", "real_array", "unflatten"]
 
 _EXACT = ("float32", "int64", "uint8")
+_NAMES = {np.dtype(name): name for name in _EXACT}  # of the machine's own byte order
 
 
 def is_array(value: Any) -> bool:
@@ -47,18 +48,25 @@ def prepare(value: Any, exact: bool = False) -> tuple[np.ndarray, Spec]:
     if not isinstance(value, np.ndarray):
         has_array = hasattr(value, "__array__") or not hasattr(value, "__dlpack__")
         value = real_array(value) if has_array else np.from_dlpack(value)
+    name = _NAMES.get(value.dtype)
+    if name is None:
+        value = _converted(value, exact)
+        name = value.dtype.name
+    if value.ndim == 4 and value.transpose(0, 2, 3, 1).flags.c_contiguous:
+        return value, Spec(value.shape, name, "nhwc")
+    if not value.flags.c_contiguous:
+        value = np.ascontiguousarray(value)
+    return value, Spec(value.shape, name, "c")
+
+
+def _converted(value: np.ndarray, exact: bool) -> np.ndarray:
+    """Return an array of numbers in a dtype and byte order that plans take."""
     kind = value.dtype.kind
     if kind not in "fiub":
         raise TypeError(f"expected an array of numbers, got dtype {value.dtype}")
     if not exact and value.dtype.name not in _EXACT:
-        value = value.astype(np.float32 if kind == "f" else np.int64)
-    elif not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    if value.ndim == 4 and value.transpose(0, 2, 3, 1).flags.c_contiguous:
-        return value, Spec(value.shape, value.dtype.name, "nhwc")
-    if not value.flags.c_contiguous:
-        value = np.ascontiguousarray(value)
-    return value, Spec(value.shape, value.dtype.name, "c")
+        return value.astype(np.float32 if kind == "f" else np.int64)
+    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
 
 
 def prepare_all(who: str, values: Sequence[Any], exact: Sequence[bool] = ()) -> list[tuple[np.ndarray, Spec]]:

@@ -101,13 +101,19 @@ class Runtime:
         self.arena = Arena()
         self.plans = PlanCache()
         self.last: Any = None
-        self._signature: tuple[int, tuple[Any, ...]] = (-1, ())
+        self._signatures: dict[tuple[Any, ...], int] = {}
+        self._taken = 0
+        self._current = (-1, 0)
 
-    def signature(self, module: Any) -> tuple[Any, ...]:
-        """Return the module's signature, taken again only after a structural change somewhere."""
-        if self._signature[0] != _epoch:
-            self._signature = (_epoch, signature(module))
-        return self._signature[1]
+    def signature(self, module: Any) -> int:
+        """Return the number of the module's present signature, taken again only after a structural change somewhere."""
+        if self._current[0] != _epoch:
+            taken = signature(module)
+            if len(self._signatures) > 4 * PLANS_KEPT:
+                self._signatures.clear()
+            self._taken += taken not in self._signatures
+            self._current = (_epoch, self._signatures.setdefault(taken, self._taken))
+        return self._current[1]
 
 
 def runtime_of(module: Any) -> Runtime:
