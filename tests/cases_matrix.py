@@ -208,6 +208,11 @@ def grouped_convs() -> Iterator[Conv]:
     yield Conv("groups3_stride2", (1, 9, 7, 8), 6, (3, 3), (2, 2), same(1), groups=3, group="groups")
     yield Conv("groups2_1x1", (2, 8, 4, 5), 6, (1, 1), groups=2, group="groups")
     yield Conv("groups2_tails", (1, 34, 5, 5), 66, (3, 3), padding=same(1), groups=2, group="groups")
+    yield Conv("groups_of_4_pads", (2, 24, 9, 12), 24, (2, 4), (1, 2), (0, 1, 2, 3), (2, 1), groups=6, group="groups")
+    yield Conv("groups_of_8_blocks", (3, 136, 40, 11), 136, (3, 3), padding=same(1), groups=17, group="groups")
+    yield Conv(
+        "groups_of_16_wide_pads", (1, 32, 4, 5), 32, (3, 3), (2, 1), (3, 3, 4, 4), (1, 2), groups=2, group="groups"
+    )
     yield Conv("groups4_dilation", (1, 8, 9, 9), 8, (3, 3), dilation=(2, 2), groups=4, group="groups")
     for channels in lane_tails():
         yield Conv(

@@ -19,6 +19,7 @@
 #include "conv.h"
 #include "conv_weights.h"
 #include "conv_weights_pack.h"
+#include "conv_weights_groups.h"
 #include "conv_strip.h"
 #include "conv_planes.h"
 #include "conv_small.h"

@@ -95,9 +95,9 @@ static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR] = {
 #endif
 };
 
-/* What to ask for during a tile of k pairs. */
-static const float *weights_ahead(fnn_weights_block *g, int64_t k, int64_t *apart) {
-    for (fnn_weights_ahead *q = g->ahead; q < g->ahead + WEIGHTS_AHEAD; q++) {
+/* What to ask for during a tile of k pairs; nothing: what is near. */
+static const float *weights_ahead(fnn_weights_ahead *all, int64_t k, int64_t *apart, const float *near) {
+    for (fnn_weights_ahead *q = all; q < all + WEIGHTS_AHEAD; q++) {
         if (q->pairs <= 0) continue;
         const float *from = q->from;
         *apart = q->step;
@@ -106,7 +106,7 @@ static const float *weights_ahead(fnn_weights_block *g, int64_t k, int64_t *apar
         return from;
     }
     *apart = 0;
-    return g->b;
+    return near;
 }
 
 /* All taps and the rows asked for by one panel of columns, which stays in the first-level cache; with taps outside, only
@@ -122,7 +122,7 @@ static void weights_block(fnn_weights_block *g) {
             const int64_t k = g->tap_end[t] - (t > 0 ? g->tap_end[t - 1] : 0);
             const float *a = g->a + (g->a_panel ? (i - g->row0) * g->a_panel : first);
             int64_t apart;
-            const float *ahead = weights_ahead(g, k, &apart);
+            const float *ahead = weights_ahead(g->ahead, k, &apart, g->b);
             weights_tiles[v - 1][m - 1](g->pairs + g->tap_end[t] - k, k, a, g->b,
                                         g->c + ((first - start) * g->taps + t * m) * WEIGHTS_NR, g->add, ahead,
                                         apart);

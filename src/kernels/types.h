@@ -172,6 +172,19 @@ typedef struct fnn_weights_block {
     fnn_weights_ahead ahead[WEIGHTS_AHEAD];
 } fnn_weights_block;
 
+/* Lines of dy of one image and some vectors of channels for the gradient of narrow groups' weights; h0: the first line of x
+ * that they meet, or where it would be; kernels/conv_weights_groups.h. */
+typedef struct fnn_weights_groups {
+    int64_t group, channels; /* channels of a group, of a pixel */
+    int64_t kh, kw, stride[2], dilation[2];
+    int64_t ih, iw, h0, left;
+    int64_t lines, ow;
+    int64_t vectors;
+    int lanes;           /* of the last vector */
+    const float *dy, *x; /* the first of these lines; the image; both at the first vector */
+    fnn_weights_ahead ahead[WEIGHTS_AHEAD];
+} fnn_weights_groups;
+
 /* dst[q * dst_round + p * width + i] = src[q * src_round + i * apart + p], q < rounds, i < count, p < n. */
 typedef struct fnn_weights_turn {
     int64_t width, apart, count, n, rounds, dst_round, src_round;

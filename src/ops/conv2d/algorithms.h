@@ -39,7 +39,7 @@ extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_t
 extern const conv2d_algorithm fnn_conv2d_strip, fnn_conv2d_strip_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_planes, fnn_conv2d_planes_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
-extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights;
+extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights, fnn_conv2d_groups_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_small, fnn_conv2d_small_bwd_data, fnn_conv2d_small_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_conv2d_winograd_2_bwd_data,
     fnn_conv2d_winograd_4_bwd_data, fnn_conv2d_winograd_2_bwd_weights, fnn_conv2d_winograd_4_bwd_weights;

@@ -31,6 +31,7 @@ static const conv2d_algorithm *const bwd_weights[] = {
     &fnn_conv2d_gemm_bwd_weights,
     &fnn_conv2d_small_bwd_weights,
     &fnn_conv2d_taps_bwd_weights,
+    &fnn_conv2d_groups_bwd_weights,
     &fnn_conv2d_winograd_2_bwd_weights,
     &fnn_conv2d_winograd_4_bwd_weights,
     NULL,
