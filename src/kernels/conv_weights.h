@@ -8,27 +8,34 @@
 #ifndef FASTNN_KERNELS_CONV_WEIGHTS_H
 #define FASTNN_KERNELS_CONV_WEIGHTS_H
 
+/* Rows of a tile, and of a tile of one vector of columns, which leaves registers for more. */
 #if VL == 16
 #define WEIGHTS_MR 14
+#define WEIGHTS_MR_ONE 30
 #define WEIGHTS_NV 2
 #elif VL == 8
 #define WEIGHTS_MR 6
+#define WEIGHTS_MR_ONE 12
 #define WEIGHTS_NV 2
 #elif defined(__aarch64__)
 #define WEIGHTS_MR 8
+#define WEIGHTS_MR_ONE 16
 #define WEIGHTS_NV 3
 #else
 #define WEIGHTS_MR 4
+#define WEIGHTS_MR_ONE 8
 #define WEIGHTS_NV 2
 #endif
 #define WEIGHTS_NR (WEIGHTS_NV * VL)
 #define WEIGHTS_LD ((WEIGHTS_MR + VL - 1) / VL * VL) /* floats a pixel of a packed panel of rows */
+#define WEIGHTS_LD_ONE ((WEIGHTS_MR_ONE + VL - 1) / VL * VL)
+#define WEIGHTS_UNROLL _Pragma("GCC unroll 32")
 
 static inline __attribute__((always_inline)) void weights_step(const int M, const int V, const float *a,
-                                                               const float *b, vf acc[WEIGHTS_MR][WEIGHTS_NV]) {
+                                                               const float *b, vf acc[WEIGHTS_MR_ONE][WEIGHTS_NV]) {
     vf bv[WEIGHTS_NV];
     GEMM_UNROLL for (int j = 0; j < V; j++) bv[j] = v_load(b + j * VL);
-    GEMM_UNROLL for (int i = 0; i < M; i++) {
+    WEIGHTS_UNROLL for (int i = 0; i < M; i++) {
         const vf av = v_set1(a[i]);
         GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_fma(av, bv[j], acc[i][j]);
     }
@@ -39,8 +46,8 @@ static inline __attribute__((always_inline)) void weights_step(const int M, cons
 static inline __attribute__((always_inline)) void weights_tile(const int M, const int V, const fnn_weights_pair *p,
                                                                int64_t k, const float *a, const float *b, float *c,
                                                                int add, const float *ahead, int64_t apart) {
-    vf acc[WEIGHTS_MR][WEIGHTS_NV];
-    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
+    vf acc[WEIGHTS_MR_ONE][WEIGHTS_NV];
+    WEIGHTS_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
     if (add)
         for (int i = 0; i < M; i++)
             GEMM_UNROLL for (int j = 0; j < V; j++) __builtin_prefetch(c + i * WEIGHTS_NR + j * VL, 1, 3);
@@ -53,9 +60,9 @@ static inline __attribute__((always_inline)) void weights_tile(const int M, cons
     }
     if (k) weights_step(M, V, a + (uint32_t)p[0], b + (p[0] >> 32), acc);
     if (add)
-        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
+        WEIGHTS_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
             acc[i][j] += v_load(c + i * WEIGHTS_NR + j * VL);
-    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
+    WEIGHTS_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++)
         v_store(c + i * WEIGHTS_NR + j * VL, acc[i][j]);
 }
 
@@ -81,14 +88,29 @@ typedef void weights_tile_fn(const fnn_weights_pair *p, int64_t k, const float *
 #define WEIGHTS_EACH_M(X, V) X(1, V) X(2, V) X(3, V) X(4, V)
 #endif
 
-WEIGHTS_EACH_M(WEIGHTS_TILE, 1)
+/* clang-format off */
+#if WEIGHTS_MR_ONE == 30
+#define WEIGHTS_EACH_M_ONE(X)                                                                                        \
+    WEIGHTS_EACH_M(X, 1) X(15, 1) X(16, 1) X(17, 1) X(18, 1) X(19, 1) X(20, 1) X(21, 1) X(22, 1) X(23, 1) X(24, 1)   \
+    X(25, 1) X(26, 1) X(27, 1) X(28, 1) X(29, 1) X(30, 1)
+#elif WEIGHTS_MR_ONE == 16
+#define WEIGHTS_EACH_M_ONE(X)                                                                                        \
+    WEIGHTS_EACH_M(X, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1) X(15, 1) X(16, 1)
+#elif WEIGHTS_MR_ONE == 12
+#define WEIGHTS_EACH_M_ONE(X) WEIGHTS_EACH_M(X, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
+#else
+#define WEIGHTS_EACH_M_ONE(X) WEIGHTS_EACH_M(X, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)
+#endif
+/* clang-format on */
+
+WEIGHTS_EACH_M_ONE(WEIGHTS_TILE)
 WEIGHTS_EACH_M(WEIGHTS_TILE, 2)
 #if WEIGHTS_NV >= 3
 WEIGHTS_EACH_M(WEIGHTS_TILE, 3)
 #endif
 
-static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR] = {
-    {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 1)},
+static weights_tile_fn *const weights_tiles[WEIGHTS_NV][WEIGHTS_MR_ONE] = {
+    {WEIGHTS_EACH_M_ONE(WEIGHTS_TILE_NAME)},
     {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 2)},
 #if WEIGHTS_NV >= 3
     {WEIGHTS_EACH_M(WEIGHTS_TILE_NAME, 3)},

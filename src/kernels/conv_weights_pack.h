@@ -19,8 +19,8 @@ static inline __attribute__((always_inline)) void weights_pack_panel(float *dst,
             v_store(dst + c, gemm_read(src + c, count - c >= VL ? VL : (int)(count - c)));
 }
 
-/* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width]; lanes past a panel's own
- * channels hold its neighbour's or anything. A few pixels go into all panels before the next few, so that memory is
+/* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width], of rows if that is their
+ * width, or 0; lanes past a panel's own channels hold its neighbour's or anything. A few pixels go into all panels before the next few, so that memory is
  * read in order. */
 static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64_t from, int64_t to, int64_t channels,
                          int rows, const float *src, int64_t step, int64_t pixels) {
@@ -30,8 +30,10 @@ static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64
             const int64_t first = weights_first(rows, channels, panels, i), now = pixels - p < few ? pixels - p : few;
             const float *s = src + p * step + first;
             float *d = dst + (i - from) * panel_floats;
-            if (rows)
+            if (rows == WEIGHTS_LD)
                 weights_pack_panel(d + p * WEIGHTS_LD, WEIGHTS_LD, channels - first, s, step, now);
+            else if (rows)
+                weights_pack_panel(d + p * WEIGHTS_LD_ONE, WEIGHTS_LD_ONE, channels - first, s, step, now);
             else
                 weights_pack_panel(d + p * WEIGHTS_NR, WEIGHTS_NR, channels - first, s, step, now);
         }

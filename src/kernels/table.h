@@ -10,7 +10,8 @@ typedef struct fnn_kernels {
     const char *level;
     int vl; /* float lanes of a vector */
     int gemm_mr, gemm_nr, gemm_kc;
-    int weights_mr, weights_nr, weights_ld; /* tile of conv_weights.h; floats a pixel of a panel of its rows */
+    int weights_mr, weights_nr, weights_ld; /* tile of conv_weights.h; floats a pixel of a panel of its rows; */
+    int weights_mr_one, weights_ld_one;     /* where columns are one vector */
     int strip_mr, strip_nr, planes_nv;
     int small_r, small_p;
 #define FNN_KERNEL(ret, name, args) ret(*name) args;

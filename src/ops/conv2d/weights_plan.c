@@ -19,9 +19,13 @@
 #define EFFICIENCY 0.95 /* of the tile loop */
 #define PACK 0.15       /* cycles a packed value */
 
+static int64_t rows_of_tile(const fnn_kernels *k, int64_t columns) {
+    return columns <= k->vl ? k->weights_mr_one : k->weights_mr;
+}
+
 /* Cycles a pixel for all taps: multiply-adds two a cycle, loads two a cycle, chains of four cycles. */
 static double form_cycles(const fnn_kernels *k, int64_t rows, int64_t columns, int64_t taps) {
-    const int64_t panels = gemm_ceil_div(rows, k->weights_mr), nv = k->weights_nr / k->vl;
+    const int64_t panels = gemm_ceil_div(rows, rows_of_tile(k, columns)), nv = k->weights_nr / k->vl;
     const double m = (double)rows / (double)panels;
     double all = 0;
     for (int64_t v = gemm_ceil_div(columns, k->vl); v > 0; v -= nv) {
@@ -84,7 +88,9 @@ static void plan_chunks(weights_plan *p, const conv2d_problem *g) {
     const int64_t wanted = gemm_min(gemm_ceil_div(ENOUGH_UNITS, units), gemm_min(pixels / CHUNK_PIXELS, p->blocks));
     p->chunks = gemm_max(1, gemm_min(wanted, SHARED_BYTES / dw_bytes));
     p->chunk_blocks = gemm_ceil_div(p->blocks, p->chunks);
-    p->chunks = gemm_ceil_div(p->blocks, p->chunk_blocks);
+    p->row_splits = 1; /* few or oddly many panels of columns are hard to share */
+    if (p->chunks == 1 && units < ENOUGH_UNITS && units % 4 != 0)
+        p->row_splits = gemm_min(p->row_panels, units % 2 == 0 ? 2 : 4);
     p->one_block = p->blocks == 1;
     p->together = gemm_min(p->column_panels, gemm_max(1, PARTIAL_BYTES / (p->partial_floats * 4)));
     if (p->one_block) p->together = 1;
@@ -96,7 +102,7 @@ static void plan_scratch(weights_plan *p, const conv2d_problem *g, const fnn_ker
     if (p->form == WEIGHTS_ROWS_SPANS)
         p->row_floats = p->images * p->slot_h * p->span_line;
     else if (!p->rows_in_place) {
-        p->row_panel_floats = (by_dy ? dy_pixels : x_pixels) * k->weights_ld;
+        p->row_panel_floats = (by_dy ? dy_pixels : x_pixels) * p->row_width;
         p->row_floats = p->row_panel_floats * p->row_panels;
     }
     p->row_parts = 1;
@@ -120,7 +126,8 @@ void fnn_weights_plan_init(weights_plan *p, const fnn_kernels *k, const conv2d_p
     p->taps = p->form == WEIGHTS_ROWS_SPANS ? g->kh : g->kh * g->kw;
     p->rows = p->form == WEIGHTS_ROWS_DY ? ocg : p->form == WEIGHTS_ROWS_X ? icg : g->kw * icg;
     p->columns = p->form == WEIGHTS_ROWS_DY ? icg : ocg;
-    p->row_panels = gemm_ceil_div(p->rows, k->weights_mr);
+    p->row_panels = gemm_ceil_div(p->rows, rows_of_tile(k, p->columns));
+    p->row_width = p->columns <= k->vl ? k->weights_ld_one : k->weights_ld;
     p->column_panels = gemm_ceil_div(p->columns, k->weights_nr);
     p->partial_floats = p->rows * k->weights_nr * p->taps;
     p->taps_outside = g->stride[0] * g->stride[1] > 1;

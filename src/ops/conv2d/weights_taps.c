@@ -75,7 +75,7 @@ static weights_strides strides_of(const weights_run *r) {
     const int by_dy = p->form == WEIGHTS_ROWS_DY, spans = p->form == WEIGHTS_ROWS_SPANS;
     const int dy_in_place = by_dy ? p->rows_in_place : p->columns_in_place;
     const int x_in_place = by_dy ? p->columns_in_place : p->rows_in_place;
-    const int64_t nr = r->k->weights_nr, ld = r->k->weights_ld;
+    const int64_t nr = r->k->weights_nr, ld = p->row_width;
     weights_strides s = {.dy_pixel = dy_in_place ? g->oc : by_dy ? ld : nr, .by_slots = !x_in_place};
     if (spans)
         s.x_pixel = g->ic, s.x_line = p->span_line, s.x_image = p->slot_h * s.x_line;
@@ -132,7 +132,7 @@ static void use_pairs(weights_run *r, const weights_pixels *s) {
 typedef struct weights_target {
     float *dst;
     int64_t panel_floats, panels, from, to, channels;
-    int rows;
+    int rows; /* the width of panels of rows, 0 for columns */
 } weights_target;
 
 static void pack(const weights_run *r, const weights_target *t, float *dst, const float *src, int64_t step,
@@ -144,7 +144,7 @@ static void pack(const weights_run *r, const weights_target *t, float *dst, cons
 static void pack_x(const weights_run *r, const weights_pixels *s, int64_t group, const weights_target *t) {
     const weights_plan *p = r->p;
     const conv2d_problem *g = r->g;
-    const int64_t width = t->rows ? r->k->weights_ld : r->k->weights_nr, channel = group * (g->ic / g->groups);
+    const int64_t width = t->rows ? t->rows : r->k->weights_nr, channel = group * (g->ic / g->groups);
     const int64_t lines = g->kh == 1 ? s->lines : s->ih1 - s->ih0;
     const int64_t j0 = g->kw == 1 ? first_at(0, -g->padding[2], g->stride[1], g->ow) : 0;
     const int64_t j1 = g->kw == 1 ? first_at(g->iw, -g->padding[2], g->stride[1], g->ow) : g->iw;
@@ -178,7 +178,7 @@ static void pack_spans(const weights_run *r, const weights_pixels *s) {
 
 static void pack_rows(const weights_run *r, const weights_pixels *s, const weights_panels *w, float *dst) {
     const weights_plan *p = r->p;
-    const weights_target t = {dst, p->row_panel_floats, p->row_panels, w->i0, w->i1, p->rows, 1};
+    const weights_target t = {dst, p->row_panel_floats, p->row_panels, w->i0, w->i1, p->rows, (int)p->row_width};
     if (p->form == WEIGHTS_ROWS_SPANS)
         pack_spans(r, s);
     else if (p->form == WEIGHTS_ROWS_DY)
@@ -257,7 +257,7 @@ static void panel(const weights_run *r, const weights_pixels *s, int64_t group, 
 /* Panels of columns over the blocks of a chunk. keep: every block's rows have a place; kept: they are there. */
 static void walk_blocks(weights_run *r, int64_t chunk, const weights_panels *w, int keep, int kept, float *partial) {
     const weights_plan *p = r->p;
-    const int64_t b0 = chunk * p->chunk_blocks, b1 = gemm_min(p->blocks, b0 + p->chunk_blocks);
+    const int64_t b0 = p->blocks * chunk / p->chunks, b1 = p->blocks * (chunk + 1) / p->chunks;
     for (int64_t b = b0; b < b1; b++) {
         const weights_pixels s = block_at(r, b);
         float *rows = r->rows + (keep ? (b - b0) * p->row_floats : 0);
@@ -309,7 +309,9 @@ static void region_of_one_block(weights_run *r, const weights_panels *all) {
     use_pairs(r, &s);
     for (int64_t q = 0; q < p->row_parts; q++) {
         weights_panels w = *all;
-        w.i0 = p->row_panels * q / p->row_parts, w.i1 = p->row_panels * (q + 1) / p->row_parts;
+        const int64_t panels = all->i1 - all->i0;
+        w.i0 = all->i0 + panels * q / p->row_parts, w.i1 = all->i0 + panels * (q + 1) / p->row_parts;
+        if (w.i0 == w.i1) continue;
         if (!p->rows_in_place) pack_rows(r, &s, &w, r->rows);
         for (int64_t j = w.j0; j < w.j1; j++) {
             fnn_weights_block t = block_of(r, &s, &w, r->rows);
@@ -333,7 +335,7 @@ static void region(weights_run *r, int64_t chunk, const weights_panels *all) {
             partial += ((chunk * r->g->groups + w.group) * p->column_panels + w.j0) * p->partial_floats;
         walk_blocks(r, chunk, &w, keep, keep && i > 0, partial);
         for (int64_t j = w.j0; j < w.j1 && p->chunks == 1; j++)
-            turn_panels(r, w.group, 0, p->row_panels, j, partial + (j - w.j0) * p->partial_floats);
+            turn_panels(r, w.group, w.i0, w.i1, j, partial + (j - w.j0) * p->partial_floats);
     }
 }
 
@@ -359,13 +361,29 @@ static fnn_status init(fnn_op *op) {
     if (!p) return fnn_fail(op, FNN_NO_MEMORY, "no memory for a plan");
     const conv2d_problem *g = op->problem;
     fnn_weights_plan_init(p, op->k, g);
-    op->units = p->chunks * g->groups * p->column_panels;
+    op->units = p->chunks * g->groups * p->row_splits * p->column_panels;
     op->scratch_thread = p->pairs_bytes + p->rows_bytes + p->columns_bytes;
     if (p->chunks == 1)
         op->scratch_thread += (size_t)(p->partial_floats * p->together) * 4;
     else
         op->scratch_shared = (size_t)(p->partial_floats * p->column_panels * g->groups * p->chunks) * 4;
     return FNN_OK;
+}
+
+/* Computes units from u on, before hi, that make a rectangle of rows and columns; returns how many. */
+static int64_t take(weights_run *r, int64_t u, int64_t hi) {
+    const weights_plan *p = r->p;
+    const int64_t columns = p->column_panels, j0 = u % columns, split = u / columns % p->row_splits;
+    const int64_t which = u / columns / p->row_splits, rest = hi - u;
+    const int64_t whole = j0 == 0 ? gemm_min(rest / columns, p->row_splits - split) : 0, splits = gemm_max(1, whole);
+    const int64_t j1 = whole > 0 ? columns : gemm_min(columns, j0 + rest);
+    const weights_panels w = {which % r->g->groups, j0, j1, p->row_panels * split / p->row_splits,
+                              p->row_panels * (split + splits) / p->row_splits};
+    if (p->one_block)
+        region_of_one_block(r, &w);
+    else
+        region(r, which / r->g->groups, &w);
+    return splits * (j1 - j0);
 }
 
 static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -380,16 +398,8 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     r.columns = (float *)(mine + p->pairs_bytes + p->rows_bytes);
     r.partial = p->chunks > 1 ? scratch : mine + p->pairs_bytes + p->rows_bytes + p->columns_bytes;
     int64_t lo, hi;
-    fnn_share(p->chunks * g->groups * p->column_panels, team->tid, team->n, &lo, &hi);
-    for (int64_t u = lo, next; u < hi; u = next) {
-        const int64_t which = u / p->column_panels, start = which * p->column_panels;
-        next = gemm_min(hi, start + p->column_panels);
-        const weights_panels w = {which % g->groups, u - start, next - start, 0, p->row_panels};
-        if (p->one_block)
-            region_of_one_block(&r, &w);
-        else
-            region(&r, which / g->groups, &w);
-    }
+    fnn_share(op->units, team->tid, team->n, &lo, &hi);
+    for (int64_t u = lo; u < hi;) u += take(&r, u, hi);
     if (p->chunks == 1) return;
     fnn_team_wait(team);
     merge(&r, team);

@@ -1,6 +1,6 @@
 /* Backward-weights tap by tap (kernels/conv_weights.h): what weights_plan.c chooses and weights_taps.c
  * runs. Blocks of pixels are some whole lines of dy or some whole images; chunks of blocks have partial results of
- * their own where dw alone gives too few units; a unit is a chunk, a group and a panel of columns. */
+ * their own where dw alone gives too few units; a unit is a chunk, a group, a share of the rows and a panel of columns. */
 #ifndef FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 #define FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 
@@ -18,6 +18,8 @@ typedef struct weights_plan {
     int64_t slot_h, slot_w;          /* packed lines an image of a block, pixels a line, of x */
     int64_t span_line;               /* floats of a packed line of spans */
     int64_t together;                /* panels of columns whose partial sums stay near while the blocks go by */
+    int64_t row_splits;              /* units along the rows, where there are few others */
+    int64_t row_width;               /* floats a pixel of a packed panel of rows */
     int64_t row_parts;               /* a single block takes its rows in so many parts, which stay near */
     int64_t row_panel_floats;        /* of a block; 0: rows adjoin */
     int64_t row_floats;              /* a block's packed rows */
