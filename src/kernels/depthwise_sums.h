@@ -14,12 +14,11 @@ DW_INLINE void dw_sums_run(const int K, const int S, const int R, const int T, c
         const float *first = b->sums + c, *last = first;
         vf dy[DW_LINES][DW_COLUMNS], sum[5][5];
         DW_UNROLL for (int r = 0; r < R; r++) {
-            const float *p = t->residual + r * dy_line + c, *soon = p + R * dy_line;
+            const float *p = t->residual + r * dy_line + c, *soon = t->residual + (r + R) * dy_line + c * T;
             DW_HIDE(p);
-            DW_HIDE(soon);
             DW_UNROLL for (int q = 0; q < T; q++) {
                 dy[r][q] = gemm_read(dw_walk(&p, q, pixel, three), lanes);
-                v_soon(dw_walk(&soon, q, pixel, three));
+                __builtin_prefetch(soon + q * VL, 0, 2);
             }
         }
         DW_UNROLL for (int i = 0; i < window_lines; i++) {
@@ -31,12 +30,11 @@ DW_INLINE void dw_sums_run(const int K, const int S, const int R, const int T, c
             }
             if (mode == DW_INNER || t->line[i]) {
                 const int ahead = i - DW_FIRST_SOON(K, S);
-                const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c;
+                const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c * (T * S);
                 DW_HIDE(p);
-                DW_HIDE(soon);
                 DW_UNROLL for (int j = 0; j < window_columns; j++) {
                     const float *at = dw_walk(&p, j, pixel, three);
-                    if (ahead >= 0 && ahead < R * S && j < T * S) v_soon(dw_walk(&soon, j, pixel, three));
+                    if (ahead >= 0 && ahead < R * S && j < T * S) __builtin_prefetch(soon + j * VL, 0, 2);
                     if (mode != DW_INNER && !(t->columns >> j & 1)) continue;
                     const vf x = gemm_read(at, lanes);
                     DW_UNROLL for (int r = 0; r < R; r++) DW_UNROLL for (int q = 0; q < T; q++) {

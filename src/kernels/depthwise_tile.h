@@ -1,7 +1,9 @@
 /* Depthwise convolution of 3x3 and 5x5 at stride 1 and 2, and its gradient for the input, in register tiles: some
  * lines by some columns of destination pixels, one vector of channels at a time. Each source vector of the tile's
- * window is read once and meets every tap that it has in the tile; lines of the window that the next tiles need are
- * asked for meanwhile. Where taps fall outside the source they are left out, not multiplied by zero.
+ * window is read once and meets every tap that it has in the tile. Meanwhile the second level is asked for the lines
+ * that the next tiles need, in the order of memory: vector by vector, as they are used, takes up to a third longer, and
+ * the first level would have dropped them by then. Where taps fall outside the source they are left out, not
+ * multiplied by zero.
  *
  * Stride DW_SPREAD is the gradient for the input of stride 2: destination pixel p meets source pixel s by tap
  * p + DW_OFFSET - 2 s, so that neighbouring pixels have different taps. Weights come packed, [tap][channel]. */
@@ -122,13 +124,12 @@ DW_INLINE void dw_tile_run(const int K, const int S, const int T, const int mode
             }
             const int ahead = i - DW_FIRST_SOON(K, S);
             if (mode != DW_INNER && !t->line[i]) continue;
-            const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c;
+            const float *p = t->line[i] + c, *soon = t->soon + ahead * line + c * DW_ADVANCE(T, S);
             DW_HIDE(p);
-            DW_HIDE(soon);
             DW_UNROLL for (int j = 0; j < window_columns; j++) {
                 const float *at = dw_walk(&p, j, pixel, three);
                 if (ahead >= 0 && ahead < DW_ADVANCE(DW_LINES, S) && j < DW_ADVANCE(T, S))
-                    v_soon(dw_walk(&soon, j, pixel, three));
+                    __builtin_prefetch(soon + j * VL, 0, 2);
                 if (mode != DW_INNER && !(t->columns >> j & 1)) continue;
                 const vf x = gemm_read(at, lanes);
                 DW_UNROLL for (int r = 0; r < DW_LINES; r++) DW_UNROLL for (int q = 0; q < T; q++) {
