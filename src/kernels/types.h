@@ -172,8 +172,8 @@ typedef struct fnn_weights_block {
     fnn_weights_ahead ahead[WEIGHTS_AHEAD];
 } fnn_weights_block;
 
-/* Lines of dy of one image and some vectors of channels for the gradient of narrow groups' weights; h0: the first line of x
- * that they meet, or where it would be; kernels/conv_weights_groups.h. */
+/* Lines of dy of one image and some vectors of channels for the gradient of narrow groups' weights; h0: the first line
+ * of x that they meet, or where it would be; kernels/conv_weights_groups.h. */
 typedef struct fnn_weights_groups {
     int64_t group, channels; /* channels of a group, of a pixel */
     int64_t kh, kw, stride[2], dilation[2];

@@ -1,5 +1,5 @@
-/* Gradient of the weights of narrow groups (kernels/conv_weights_groups.h). A unit is a vector of channels in one chunk
- * of blocks of lines; chunks are fixed by shape and have sums of their own. */
+/* Gradient of the weights of narrow groups (kernels/conv_weights_groups.h). A unit is a vector of channels in one
+ * chunk of blocks of lines; chunks are fixed by shape and have sums of their own. */
 #include <stdlib.h>
 
 #include "algorithms.h"
@@ -7,6 +7,7 @@
 #define BLOCK_FLOATS ((int64_t)48 << 10) /* of dy that are copied at once, at least a line */
 #define COPY_FLOATS ((int64_t)4 << 20)   /* most that copies may take */
 #define ENOUGH_UNITS 16
+#define LEAST_CHUNKS 4 /* threads that take whole chunks read whole pixels */
 #define MOST_TAPS 64
 #define EFFICIENCY 0.6 /* of the multiply-add rate */
 #define COPY 2.0       /* cycles a copied vector */
@@ -51,7 +52,7 @@ static fnn_status init(fnn_op *op) {
     *p = (groups_plan){.vectors = gemm_ceil_div(g->ic, op->k->vl)};
     p->blocks_per_image = gemm_ceil_div(g->oh, block_lines(g));
     p->blocks = g->n * p->blocks_per_image;
-    p->chunks = gemm_min(p->blocks, gemm_ceil_div(ENOUGH_UNITS, p->vectors));
+    p->chunks = gemm_min(p->blocks, gemm_max(LEAST_CHUNKS, gemm_ceil_div(ENOUGH_UNITS, p->vectors)));
     p->sums = g->ic / g->groups * g->kh * g->kw * op->k->vl;
     op->units = p->chunks * p->vectors;
     op->scratch_shared = (size_t)(op->units * p->sums) * sizeof(float);
