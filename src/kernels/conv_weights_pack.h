@@ -19,9 +19,9 @@ static inline __attribute__((always_inline)) void weights_pack_panel(float *dst,
             v_store(dst + c, gemm_read(src + c, count - c >= VL ? VL : (int)(count - c)));
 }
 
-/* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width], of rows if that is their
- * width, or 0; lanes past a panel's own channels hold its neighbour's or anything. A few pixels go into all panels before the next few, so that memory is
- * read in order. */
+/* Channels of pixels src[0], src[step] ... into panels [from, to) at dst[panel][pixel][width]; lanes past a panel's own
+ * channels hold its neighbour's or anything. A few pixels go into all panels before the next few, so that memory is
+ * read in order. rows: the width of panels of rows, 0 for columns. */
 static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64_t from, int64_t to, int64_t channels,
                          int rows, const float *src, int64_t step, int64_t pixels) {
     const int64_t few = to - from > 1 ? 16 : pixels;

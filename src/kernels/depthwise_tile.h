@@ -1,8 +1,8 @@
 /* Depthwise convolution of 3x3 and 5x5 at stride 1 and 2, and its gradient for the input, in register tiles: some
  * lines by some columns of destination pixels, one vector of channels at a time. Each source vector of the tile's
  * window is read once and meets every tap that it has in the tile. Meanwhile the second level is asked for the lines
- * that the next tiles need, in the order of memory: vector by vector, as they are used, takes up to a third longer, and
- * the first level would have dropped them by then. Where taps fall outside the source they are left out, not
+ * that the next tiles need, in the order of memory: vector by vector, as they are used, takes up to a third longer,
+ * and the first level would have dropped them by then. Where taps fall outside the source they are left out, not
  * multiplied by zero.
  *
  * Stride DW_SPREAD is the gradient for the input of stride 2: destination pixel p meets source pixel s by tap

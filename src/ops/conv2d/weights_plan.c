@@ -127,7 +127,7 @@ void fnn_weights_plan_init(weights_plan *p, const fnn_kernels *k, const conv2d_p
     p->rows = p->form == WEIGHTS_ROWS_DY ? ocg : p->form == WEIGHTS_ROWS_X ? icg : g->kw * icg;
     p->columns = p->form == WEIGHTS_ROWS_DY ? icg : ocg;
     p->row_panels = gemm_ceil_div(p->rows, rows_of_tile(k, p->columns));
-    p->row_width = p->columns <= k->vl ? k->weights_ld_one : k->weights_ld;
+    p->row_width = gemm_ceil_div(p->rows, p->row_panels) <= k->weights_ld ? k->weights_ld : k->weights_ld_one;
     p->column_panels = gemm_ceil_div(p->columns, k->weights_nr);
     p->partial_floats = p->rows * k->weights_nr * p->taps;
     p->taps_outside = g->stride[0] * g->stride[1] > 1;

@@ -1,6 +1,7 @@
 /* Backward-weights tap by tap (kernels/conv_weights.h): what weights_plan.c chooses and weights_taps.c
  * runs. Blocks of pixels are some whole lines of dy or some whole images; chunks of blocks have partial results of
- * their own where dw alone gives too few units; a unit is a chunk, a group, a share of the rows and a panel of columns. */
+ * their own where dw alone gives too few units; a unit is a chunk, a group, a share of the rows and a panel of
+ * columns. */
 #ifndef FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 #define FASTNN_OPS_CONV2D_WEIGHTS_TAPS_H
 
