@@ -34,6 +34,9 @@ def winograd_convs(m: int, many: Shape) -> Iterator[Conv]:
     yield wino("one_pixel", (3, 16, 3, 3), 33, same(0))
     yield wino("line", (1, 16, 1, 13), 16)
     yield wino("batch0", (0, 16, 6, 6), 16, group="empty")
+    for height, width in ((13, 14), (10, 9), (6, 15), (2, 1)):  # every way to end in shorter tiles
+        yield wino(f"short{height}x{width}", (2, 17, height, width), 18, group="short")
+    yield wino("short_blocks", (20, 16, 13, 15), 16, group="blocks")
     for size in [size for size in column_tails() if size > 16]:
         yield wino(f"oc{size}", (1, 16, 5, 4), size, group="tails")
         yield wino(f"ic{size}", (1, size, 4, 5), 16, group="tails")

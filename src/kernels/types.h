@@ -233,14 +233,20 @@ typedef struct fnn_small_outer {
     int64_t x_floats, x_row;              /* the turned tile, and from one line of dy to the next in it */
     const int32_t *x_at, *pixel_at;       /* each tap's place in it; and each pixel's of those lines */
 } fnn_small_outer;
-/* Winograd's convolution (kernels/winograd.h): tiles of m x m output pixels of a map of h x w pixels. */
+/* Winograd's convolution (kernels/winograd.h): tiles of m x m output pixels of a map of h x w pixels. A side that is no
+ * multiple of m ends in tiles of m - 1, whose last value in that direction (of the point at infinity) takes part in no
+ * pixel and is left out. Tiles are numbered by part, then image, row and column, so that those that have a value adjoin:
+ * part 0 is short in width, 1 is whole, 2 short in height, 3 in both. */
 #define WINO_CHANNELS 128 /* most channels transformed at once */
+#define WINO_PARTS 4
 
 typedef struct fnn_wino_map {
-    int64_t m;                /* 4 or 2 */
-    int64_t h, w, pixel;      /* the map's extent; floats from one pixel to the next */
+    int64_t m;           /* 4 or 2 */
+    int64_t h, w, pixel; /* the map's extent; floats from one pixel to the next */
+    int64_t images;
     int64_t tiles_h, tiles_w; /* of one image */
-    int64_t top, left;        /* padding: tile (i, j) begins at pixel (i * m - top, j * m - left) */
+    int64_t whole_h, whole_w; /* how many of them are not short: the first */
+    int64_t top, left;        /* padding: tile (0, 0) begins at pixel (-top, -left) */
 } fnn_wino_map;
 
 typedef struct fnn_wino_epilogue {

@@ -9,21 +9,54 @@
 static const float wino_zeros[WINO_CHANNELS];
 
 typedef struct wino_place {
-    int64_t image, i, j; /* the tile's place in the grid */
-    int64_t h, w;        /* its first pixel, which may lie in the padding */
+    int64_t image, i, j;          /* the tile's place in the grid */
+    int64_t h, w;                 /* its first pixel, which may lie in the padding */
+    int64_t rows, cols;           /* output pixels: m or one less */
+    int64_t i0, i_end, j0, j_end; /* of its part */
+    int part;
 } wino_place;
 
+static inline int64_t wino_part(const fnn_wino_map *g, int part, wino_place *at) {
+    const int short_h = part >= 2, short_w = part == 0 || part == 3;
+    at->part = part;
+    at->i0 = short_h ? g->whole_h : 0, at->i_end = short_h ? g->tiles_h : g->whole_h;
+    at->j0 = short_w ? g->whole_w : 0, at->j_end = short_w ? g->tiles_w : g->whole_w;
+    at->rows = g->m - short_h, at->cols = g->m - short_w;
+    return (at->i_end - at->i0) * (at->j_end - at->j0);
+}
+
+static inline void wino_pixels(const fnn_wino_map *g, wino_place *at) {
+    at->h = at->i * g->m - (at->i > g->whole_h ? at->i - g->whole_h : 0) - g->top;
+    at->w = at->j * g->m - (at->j > g->whole_w ? at->j - g->whole_w : 0) - g->left;
+}
+
 static inline wino_place wino_locate(const fnn_wino_map *g, int64_t tile) {
-    const int64_t in_image = tile % (g->tiles_h * g->tiles_w), i = in_image / g->tiles_w, j = in_image % g->tiles_w;
-    return (wino_place){tile / (g->tiles_h * g->tiles_w), i, j, i * g->m - g->top, j * g->m - g->left};
+    wino_place at = {0};
+    int64_t of_image = wino_part(g, 0, &at);
+    while (tile >= of_image * g->images && at.part + 1 < WINO_PARTS) {
+        tile -= of_image * g->images;
+        of_image = wino_part(g, at.part + 1, &at);
+    }
+    if (of_image == 0) return at;
+    const int64_t in_image = tile % of_image, across = at.j_end - at.j0;
+    at.image = tile / of_image, at.i = at.i0 + in_image / across, at.j = at.j0 + in_image % across;
+    wino_pixels(g, &at);
+    return at;
 }
 
 static inline void wino_next(const fnn_wino_map *g, wino_place *at) {
-    at->w += g->m;
-    if (++at->j < g->tiles_w) return;
-    at->j = 0, at->w = -g->left, at->h += g->m;
-    if (++at->i < g->tiles_h) return;
-    at->i = 0, at->h = -g->top, at->image++;
+    if (++at->j == at->j_end) {
+        at->j = at->j0;
+        if (++at->i == at->i_end) {
+            at->i = at->i0;
+            if (++at->image == g->images) {
+                at->image = 0;
+                while (at->part + 1 < WINO_PARTS && wino_part(g, at->part + 1, at) == 0) continue;
+                at->i = at->i0, at->j = at->j0;
+            }
+        }
+    }
+    wino_pixels(g, at);
 }
 
 /* ---- maps to values ------------------------------------------------------------------------------------- */
@@ -71,7 +104,9 @@ WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_ma
     wino_place at = wino_locate(g, tile);
     for (int64_t i = 0; i < count; i++, v += v_tile, wino_next(g, &at)) {
         const float *image = x + at.image * g->h * line + channel;
-        if (at.h >= 0 && at.h + size <= g->h && at.w >= 0 && at.w + size <= g->w && channels % VL == 0) {
+        const int64_t rows = filter ? at.rows : size, cols = filter ? at.cols : size;
+        if (rows == size && cols == size && at.h >= 0 && at.h + size <= g->h && at.w >= 0 && at.w + size <= g->w &&
+            channels % VL == 0) {
             wino_tile_inside(m, filter, image + at.h * line + at.w * g->pixel, line, g->pixel, channels, v, v_value);
             continue;
         }
@@ -79,7 +114,8 @@ WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_ma
         for (int64_t r = 0; r < size; r++)
             for (int64_t c = 0; c < size; c++) {
                 const int64_t h = at.h + r, w = at.w + c;
-                const int inside = (uint64_t)h < (uint64_t)g->h && (uint64_t)w < (uint64_t)g->w;
+                const int inside = r < rows && c < cols && (uint64_t)h < (uint64_t)g->h &&
+                                   (uint64_t)w < (uint64_t)g->w;
                 each[r][c] = inside ? image + h * line + w * g->pixel : wino_zeros;
             }
         wino_tile_each(m, filter, each, channels, v, v_value);
@@ -147,7 +183,8 @@ WINO_INLINE void wino_map_results(const int m, const fnn_wino_map *g, const fnn_
     wino_place at = wino_locate(g, tile);
     for (int64_t i = 0; i < count; i++, p += p_tile, wino_next(g, &at)) {
         const int64_t first = ((at.image * g->h + at.h) * g->w + at.w) * g->pixel + channel;
-        const int64_t rows = g->h - at.h < m ? g->h - at.h : m, cols = g->w - at.w < m ? g->w - at.w : m;
+        const int64_t rows = g->h - at.h < at.rows ? g->h - at.h : at.rows;
+        const int64_t cols = g->w - at.w < at.cols ? g->w - at.w : at.cols;
         int64_t j = 0;
         for (; j + VL <= channels; j += VL)
             wino_output_vector(m, g, e, p + j, p_value, first + j, channel + j, rows, cols, VL);

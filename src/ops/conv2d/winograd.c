@@ -106,10 +106,12 @@ static void run_panel(const wino_job *job, int64_t first, int64_t count, int64_t
         float *u = plan->own ? shared_filters(job, panel, b) : job->u;
         if (!plan->own) transform_filters(job, panel, b, u);
         const float *v = job->v + b * plan->block * plan->piece;
-        for (int64_t i = 0; i < values; i++, u += plan->u_value, v += plan->v_value)
-            job->kernels->wino_multiply(0, count, width, piece_length(plan, b), v, plan->piece, u,
-                                        job->products + i * plan->p_value, b > 0, v + plan->v_value,
-                                        u + plan->u_value);
+        for (int64_t i = 0; i < values; i++, u += plan->u_value, v += plan->v_value) {
+            const wino_range tiles = wino_having(&plan->out, i, first, count);
+            job->kernels->wino_multiply(0, tiles.count, width, piece_length(plan, b), v + tiles.lo * plan->piece,
+                                        plan->piece, u, job->products + i * plan->p_value + tiles.lo * width, b > 0,
+                                        v + plan->v_value, u + plan->u_value);
+        }
     }
     job->kernels->wino_output(&plan->out, &job->epilogue, panel * nr, columns, first, count, job->products,
                               plan->p_value, width);
@@ -164,23 +166,19 @@ static void run_job(const fnn_op *op, const float *x, const float *w, const fnn_
 static double estimate(const fnn_kernels *kernels, const conv2d_problem *p, int64_t m, int64_t k, int64_t columns,
                        int64_t h, int64_t w) {
     const double tiles = (double)(p->n * gemm_ceil_div(h, m) * gemm_ceil_div(w, m)), values = wino_values(m);
+    const double products = wino_values_of(p, m, h, w);
     const double k_vectors = (double)gemm_ceil_div(k, kernels->vl),
                  vectors = (double)gemm_ceil_div(columns, kernels->vl);
-    return WINO_MARGIN * values *
-           (tiles * (k_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
-            (double)k * vectors * WINO_FILTER_CYCLES + tiles * (double)k * vectors / (2 * WINO_EFFICIENCY));
+    return WINO_MARGIN * (values * (tiles * (k_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
+                                    (double)k * vectors * WINO_FILTER_CYCLES) +
+                          products * (double)k * vectors / (2 * WINO_EFFICIENCY));
 }
 
-static fnn_wino_map map_of(int64_t m, int64_t h, int64_t w, int64_t channels, int64_t out_h, int64_t out_w,
-                           int64_t top, int64_t left) {
-    return (fnn_wino_map){.m = m,
-                          .h = h,
-                          .w = w,
-                          .pixel = channels,
-                          .tiles_h = gemm_ceil_div(out_h, m),
-                          .tiles_w = gemm_ceil_div(out_w, m),
-                          .top = top,
-                          .left = left};
+static fnn_wino_map map_of(const conv2d_problem *p, int64_t m, int64_t h, int64_t w, int64_t channels, int64_t out_h,
+                           int64_t out_w, int64_t top, int64_t left) {
+    fnn_wino_map map = {.m = m, .h = h, .w = w, .pixel = channels, .top = top, .left = left};
+    wino_grid(&map, p->n, out_h, out_w);
+    return map;
 }
 
 static int forward_applies(const fnn_kernels *kernels, const conv2d_problem *p) {
@@ -190,12 +188,12 @@ static int forward_applies(const fnn_kernels *kernels, const conv2d_problem *p) 
 
 static fnn_status forward_init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
-    wino_plan plan = {.in = map_of(m, p->ih, p->iw, p->ic, p->oh, p->ow, p->padding[0], p->padding[2]),
-                      .out = map_of(m, p->oh, p->ow, p->oc, p->oh, p->ow, 0, 0),
+    wino_plan plan = {.in = map_of(p, m, p->ih, p->iw, p->ic, p->oh, p->ow, p->padding[0], p->padding[2]),
+                      .out = map_of(p, m, p->oh, p->ow, p->oc, p->oh, p->ow, 0, 0),
                       .filters = {.m = m, .column_stride = 9 * p->ic, .k_stride = 9},
                       .k = p->ic,
                       .columns = p->oc};
-    plan.tiles = wino_tiles(&plan.out, p->n);
+    plan.tiles = wino_tiles(&plan.out);
     return plan_init(op, &plan);
 }
 
@@ -217,12 +215,12 @@ static int bwd_data_applies(const fnn_kernels *kernels, const conv2d_problem *p)
 
 static fnn_status bwd_data_init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
-    wino_plan plan = {.in = map_of(m, p->oh, p->ow, p->oc, p->ih, p->iw, 2 - p->padding[0], 2 - p->padding[2]),
-                      .out = map_of(m, p->ih, p->iw, p->ic, p->ih, p->iw, 0, 0),
+    wino_plan plan = {.in = map_of(p, m, p->oh, p->ow, p->oc, p->ih, p->iw, 2 - p->padding[0], 2 - p->padding[2]),
+                      .out = map_of(p, m, p->ih, p->iw, p->ic, p->ih, p->iw, 0, 0),
                       .filters = {.m = m, .column_stride = 9, .k_stride = 9 * p->ic, .flip = 1},
                       .k = p->oc,
                       .columns = p->ic};
-    plan.tiles = wino_tiles(&plan.out, p->n);
+    plan.tiles = wino_tiles(&plan.out);
     return plan_init(op, &plan);
 }
 

@@ -23,7 +23,39 @@ static inline int wino_applies(const conv2d_problem *p) {
            p->dilation[1] == 1 && p->groups == 1 && p->ic >= 16 && p->oc >= 16;
 }
 
-static inline int64_t wino_tiles(const fnn_wino_map *map, int64_t n) { return n * map->tiles_h * map->tiles_w; }
+/* The grid of tiles for n maps of h x w output pixels. */
+static inline void wino_grid(fnn_wino_map *map, int64_t n, int64_t h, int64_t w) {
+    map->images = n;
+    map->tiles_h = gemm_ceil_div(h, map->m), map->tiles_w = gemm_ceil_div(w, map->m);
+    map->whole_h = gemm_max(0, h - map->tiles_h * (map->m - 1));
+    map->whole_w = gemm_max(0, w - map->tiles_w * (map->m - 1));
+}
+
+static inline int64_t wino_tiles(const fnn_wino_map *map) { return map->images * map->tiles_h * map->tiles_w; }
+
+/* Those of the tiles [first, first + count) that have a value: from first + lo on, so many. */
+typedef struct wino_range {
+    int64_t lo, count;
+} wino_range;
+
+static inline wino_range wino_having(const fnn_wino_map *map, int64_t value, int64_t first, int64_t count) {
+    const int64_t last = map->m + 1, n = map->images, short_h = map->tiles_h - map->whole_h;
+    const int64_t whole = n * map->whole_h * map->tiles_w; /* parts 0 and 1 */
+    const int64_t short_w = n * map->whole_h * (map->tiles_w - map->whole_w);
+    int64_t from = 0, to = wino_tiles(map);
+    if (value / (last + 1) == last) to = whole;
+    if (value % (last + 1) == last) from = short_w, to = gemm_min(to, whole + n * short_h * map->whole_w);
+    from = gemm_max(from, first), to = gemm_min(to, first + count);
+    return from < to ? (wino_range){from - first, to - from} : (wino_range){0, 0};
+}
+
+/* Products of a value of a tile and one of a filter, all values together. */
+static inline double wino_values_of(const conv2d_problem *p, int64_t m, int64_t h, int64_t w) {
+    fnn_wino_map map = {.m = m};
+    wino_grid(&map, p->n, h, w);
+    return (double)p->n * (double)(map.tiles_h * (m + 1) + map.whole_h) *
+           (double)(map.tiles_w * (m + 1) + map.whole_w);
+}
 
 /* A long side in equal pieces of whole vectors, none longer than WINO_CHANNELS. */
 static inline int64_t wino_piece(const fnn_kernels *kernels, int64_t channels) {

@@ -39,24 +39,26 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 
 static double estimate(const fnn_kernels *kernels, const conv2d_problem *p, int64_t m) {
     const double tiles = (double)(p->n * gemm_ceil_div(p->oh, m) * gemm_ceil_div(p->ow, m)), values = wino_values(m);
+    const double products = wino_values_of(p, m, p->oh, p->ow);
     const double x_vectors = (double)gemm_ceil_div(p->ic, kernels->vl),
                  vectors = (double)gemm_ceil_div(p->oc, kernels->vl);
-    return WINO_MARGIN * values *
-           (tiles * (x_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
-            (double)p->ic * vectors * WINO_FILTER_CYCLES + tiles * (double)p->ic * vectors / (2 * WINO_EFFICIENCY));
+    return WINO_MARGIN * (values * (tiles * (x_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
+                                    (double)p->ic * vectors * WINO_FILTER_CYCLES) +
+                          products * (double)p->ic * vectors / (2 * WINO_EFFICIENCY));
 }
 
 static fnn_status init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
     weights_plan *plan = op->plan = malloc(sizeof *plan);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
-    const int64_t th = gemm_ceil_div(p->oh, m), tw = gemm_ceil_div(p->ow, m), values = wino_values(m);
-    *plan = (weights_plan){.x = {.m = m, .h = p->ih, .w = p->iw, .pixel = p->ic, .tiles_h = th, .tiles_w = tw},
-                           .dy = {.m = m, .h = p->oh, .w = p->ow, .pixel = p->oc, .tiles_h = th, .tiles_w = tw},
+    const int64_t values = wino_values(m);
+    *plan = (weights_plan){.x = {.m = m, .h = p->ih, .w = p->iw, .pixel = p->ic},
+                           .dy = {.m = m, .h = p->oh, .w = p->ow, .pixel = p->oc},
                            .filters = {.m = m, .column_stride = 9 * p->ic, .k_stride = 9},
                            .ic = p->ic,
-                           .oc = p->oc,
-                           .tiles = p->n * th * tw};
+                           .oc = p->oc};
+    wino_grid(&plan->x, p->n, p->oh, p->ow), wino_grid(&plan->dy, p->n, p->oh, p->ow);
+    plan->tiles = wino_tiles(&plan->dy);
     plan->x.top = p->padding[0], plan->x.left = p->padding[2];
     plan->piece = wino_piece(op->k, p->ic);
     plan->pieces = gemm_ceil_div(p->ic, plan->piece);
@@ -103,15 +105,16 @@ static void transform_tiles(const weights_job *job, int64_t first, int64_t lo, i
 }
 
 /* Adds a block of count tiles to one value's sums of a panel and a piece. */
-static void add_products(const weights_job *job, int64_t count, int64_t value, int64_t panel, int64_t piece,
-                         float *sums, int add) {
+static void add_products(const weights_job *job, int64_t first, int64_t count, int64_t value, int64_t panel,
+                         int64_t piece, float *sums, int add) {
     const weights_plan *plan = job->plan;
     const int64_t nr = job->kernels->gemm_nr, x_step = job->plan->at_once ? plan->x_value : plan->block * plan->piece;
     const int64_t width = wino_width(job->kernels, wino_panel_columns(job->kernels, plan->oc, panel));
+    const wino_range tiles = wino_having(&plan->dy, value, first, count);
     const float *x = job->x_values + value * plan->x_value + piece * plan->block * plan->piece;
     const float *dy = job->dy_values + value * plan->dy_value + panel * plan->block * nr;
-    job->kernels->wino_multiply(1, piece_length(plan, piece), width, count, x, plan->piece, dy,
-                                sums + value * plan->sum_value, add, x + x_step,
+    job->kernels->wino_multiply(1, piece_length(plan, piece), width, tiles.count, x + tiles.lo * plan->piece,
+                                plan->piece, dy + tiles.lo * width, sums + value * plan->sum_value, add, x + x_step,
                                 dy + (plan->at_once ? plan->dy_value : plan->block * nr));
 }
 
@@ -133,7 +136,7 @@ static void run_at_once(const weights_job *job, float *dw, float *sums, const fn
     for (int64_t u = lo; u < hi; u++) {
         const int64_t panel = u % plan->panels, piece = u / plan->panels;
         for (int64_t value = 0; value < wino_values(plan->x.m); value++)
-            add_products(job, plan->tiles, value, panel, piece, sums, 0);
+            add_products(job, 0, plan->tiles, value, panel, piece, sums, 0);
         finish(job, panel, piece, sums, dw);
     }
 }
@@ -149,7 +152,7 @@ static void run_blocks(const weights_job *job, float *dw, const fnn_team *team) 
         fnn_share(wino_values(plan->x.m) * plan->panels, team->tid, team->n, &lo, &hi);
         for (int64_t u = lo; u < hi; u++)
             for (int64_t piece = 0; piece < plan->pieces; piece++)
-                add_products(job, count, u / plan->panels, u % plan->panels, piece,
+                add_products(job, first, count, u / plan->panels, u % plan->panels, piece,
                              sums_of(job, u % plan->panels, piece), first > 0);
         fnn_team_wait(team);
     }
