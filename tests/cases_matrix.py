@@ -122,6 +122,8 @@ class Conv:
         if self.groups == 1 and max(self.x[1], self.oc) <= 16 and self.group not in ("big", "empty"):
             yield from self.cases_by("small", f"{self.name}_small")
             yield from self.cases_by("gemm", f"{self.name}_gemm")
+        elif self.name.startswith("pointwise"):
+            yield from self.cases_by("gemm", f"{self.name}_gemm")
 
     def cases_by(self, algorithm: str, name: str) -> Iterator[Case]:
         attrs: dict[str, Any] = {
@@ -145,6 +147,7 @@ def conv_geometries() -> Iterator[Conv]:
     yield from tail_convs()
     yield from grouped_convs()
     yield from block_convs()
+    yield from pointwise_convs()
     yield from small_convs()
     yield from network_convs()
 
@@ -282,6 +285,22 @@ def block_convs() -> Iterator[Conv]:
     yield Conv("many_panels_1x1", (6, 300, 6, 7), 610, (1, 1), group="blocks")
     yield Conv("depthwise_lines", (2, 19, 40, 41), 19, (3, 3), (1, 1), same(1), groups=19, group="blocks")
     yield Conv("depthwise_stride2_lines", (3, 70, 33, 20), 70, (3, 3), (2, 2), same(1), groups=70, group="blocks")
+
+
+def pointwise_convs() -> Iterator[Conv]:
+    """1x1: rows read in place or packed, lines of strided pixels, zeros between the pixels that a stride meets."""
+    for stride in ((1, 1), (2, 2), (3, 3), (2, 3), (1, 2), (2, 1)):
+        mark = "x".join(map(str, stride))
+        for ih, iw in ((6, 48), (7, 43), (13, 90)):
+            yield Conv(f"pointwise{mark}_{ih}x{iw}", (2, 20, ih, iw), 40, (1, 1), stride, group="blocks")
+    yield Conv("pointwise_aliased", (2, 1024, 5, 7), 50, (1, 1), group="blocks")
+    yield Conv("pointwise_aliased_stride2", (1, 512, 4, 30), 40, (1, 1), (2, 2), group="blocks")
+    yield Conv("pointwise_deep", (1, 1030, 6, 8), 100, (1, 1), group="blocks")
+    yield Conv("pointwise_past_rows", (2, 24, 20, 21), 70, (1, 1), group="blocks")
+    yield Conv("pointwise_many_weights", (1, 520, 6, 28), 530, (1, 1), (2, 2), group="blocks")
+    yield Conv("pointwise_groups", (2, 36, 9, 40), 70, (1, 1), (1, 1), groups=2, group="blocks")
+    yield Conv("pointwise_groups_stride2", (2, 36, 8, 40), 70, (1, 1), (2, 2), groups=2, group="blocks")
+    yield Conv("pointwise_padded_stride2", (1, 18, 8, 40), 20, (1, 1), (2, 2), (1, 1, 1, 1), group="blocks")
 
 
 def small_convs() -> Iterator[Conv]:

@@ -81,13 +81,18 @@ static inline __attribute__((always_inline)) void gemm_step(const int M, const i
     }
 }
 
-/* M rows by V vectors, both constants of the caller. column: the tile's first column within the block; ahead: what to
- * ask the third-level cache for meanwhile. Two k a turn: with more, GCC reorders the chains until accumulators
- * spill; a loop within the loop costs 4 %. */
+/* What to ask for while a tile runs, a cache line of each every two k: what will be read, and what will be written.
+ * A burst of as many would hold up the tile's own loads. */
+typedef struct gemm_ahead {
+    const float *read, *write;
+} gemm_ahead;
+
+/* M rows by V vectors, both constants of the caller. column: the tile's first column within the block. Two k a turn:
+ * with more, GCC reorders the chains until accumulators spill; a loop within the loop costs 4 %. */
 static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const int way,
                                                             const fnn_gemm_block *g, const float *first,
                                                             const float *b, const int64_t *rows, int64_t column,
-                                                            const float *ahead) {
+                                                            gemm_ahead ahead) {
     vf acc[GEMM_MR][GEMM_NV];
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
     const int64_t row = (way == GEMM_COLUMNS ? g->a_step : g->a_row) * (int64_t)sizeof(float);
@@ -96,9 +101,11 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
     gemm_lines a = {(const char *)first, (const char *)first + 7 * row, row, 3 * row, 5 * row};
     int64_t p = 0;
 #pragma GCC unroll 1
-    for (; p + 2 <= g->k; p += 2, a.lo += step, a.hi += step, b += 2 * V * VL, ahead += GEMM_LINE) {
+    for (; p + 2 <= g->k; p += 2, a.lo += step, a.hi += step, b += 2 * V * VL) {
         if (way == GEMM_ROWS) GEMM_HIDE(a);
-        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead.read, 0, 2);
+        __builtin_prefetch(ahead.write, 1, 3);
+        ahead.read += GEMM_LINE, ahead.write += GEMM_LINE;
         gemm_step(M, V, way, &a, 0, b, acc);
         gemm_step(M, V, way, &a, 1, b + V * VL, acc);
     }
@@ -125,11 +132,11 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
 }
 
 typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,
-                          int64_t column, const float *ahead);
+                          int64_t column, gemm_ahead ahead);
 
 #define GEMM_TILE_AS(NAME, WAY, M, V)                                                                                \
     static void NAME##_##M##x##V(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,       \
-                                 int64_t column, const float *ahead) {                                               \
+                                 int64_t column, gemm_ahead ahead) {                                                 \
         gemm_tile(M, V, WAY, g, a, b, rows, column, ahead);                                                          \
     }
 #define GEMM_TILE(M, V)                                                                                              \
@@ -208,12 +215,10 @@ static void gemm_ask(const fnn_gemm_block *g, int64_t from, int64_t to) {
     }
 }
 
-/* All tiles of a block: a B panel stays in the first-level cache while the rows of A stream past it, and the panel
+/* Panel after panel: a panel of B stays in the first-level cache while the rows of A stream past it, and the panel
  * after it comes nearer. */
-static void gemm_block(const fnn_gemm_block *g) {
+static void gemm_panels(const fnn_gemm_block *g, int way, int64_t a_row) {
     const int64_t lines = g->k / 2 * GEMM_LINE, all = g->m * ((g->n + GEMM_NR - 1) / GEMM_NR);
-    const int way = g->a_row ? GEMM_ROWS : g->a_step ? GEMM_COLUMNS : GEMM_PACKED;
-    const int64_t a_row = way == GEMM_ROWS ? g->a_row : way == GEMM_COLUMNS ? 1 : g->k;
     const int64_t soon = g->soon ? (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE * g->soon_lines : 0;
     for (int64_t j = 0, done = 0; j < g->n; j += GEMM_NR) {
         const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
@@ -221,13 +226,45 @@ static void gemm_block(const fnn_gemm_block *g) {
         const float *b = g->b + j / GEMM_NR * g->b_panel + g->b_first * v * VL;
         for (int64_t i = 0, asked = 0; i < g->m; i += GEMM_MR, asked += lines) {
             const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
-            const float *ahead = asked < more ? b + g->b_panel + asked : b;
+            const gemm_ahead ahead = {asked < more ? b + g->b_panel + asked : b, b};
             if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
             gemm_tiles[way][v - 1][m - 1](g, g->a + i * a_row, b, g->rows + i, j, ahead);
             done += m;
         }
         if (g->last && g->mean) gemm_statistics(g, j, n);
     }
+}
+
+/* Rows after rows: those of a tile stay in the first-level cache for all panels, the panels in the second-level one.
+ * Meanwhile the rows of A and of C that follow come nearer. */
+static void gemm_row_tiles(const fnn_gemm_block *g, int way, int64_t a_row) {
+    const int64_t lines = g->k / 2 * GEMM_LINE, panels = (g->n + GEMM_NR - 1) / GEMM_NR, all = g->m * panels;
+    const int64_t soon = g->soon ? (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE * g->soon_lines : 0;
+    for (int64_t i = 0, done = 0; i < g->m; i += GEMM_MR) {
+        const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR, tile = i / GEMM_MR;
+        const float *read = g->next_a + tile * g->next_a_floats, *write = g->next_c + tile * g->next_c_floats;
+        for (int64_t j = 0, asked = 0; j < g->n; j += GEMM_NR, asked += lines) {
+            const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR, v = (n + VL - 1) / VL;
+            const float *b = g->b + j / GEMM_NR * g->b_panel + g->b_first * v * VL;
+            const gemm_ahead ahead = {asked < g->next_a_floats ? read + asked : b,
+                                      asked < g->next_c_floats ? write + asked : b};
+            if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
+            gemm_tiles[way][v - 1][m - 1](g, g->a + i * a_row, b, g->rows + i, j, ahead);
+            done += m;
+        }
+    }
+    if (g->last && g->mean)
+        for (int64_t j = 0; j < g->n; j += GEMM_NR) gemm_statistics(g, j, g->n - j < GEMM_NR ? g->n - j : GEMM_NR);
+}
+
+/* All tiles of a block. */
+static void gemm_block(const fnn_gemm_block *g) {
+    const int way = g->a_row ? GEMM_ROWS : g->a_step ? GEMM_COLUMNS : GEMM_PACKED;
+    const int64_t a_row = way == GEMM_ROWS ? g->a_row : way == GEMM_COLUMNS ? 1 : g->k;
+    if (g->rows_first)
+        gemm_row_tiles(g, way, a_row);
+    else
+        gemm_panels(g, way, a_row);
 }
 
 #endif

@@ -37,6 +37,9 @@ typedef struct fnn_gemm_block {
     int64_t soon_lines;  /* so many pieces of */
     int64_t soon_floats; /* contiguous floats, */
     int64_t soon_stride; /* so far apart */
+    int rows_first;      /* rows after rows instead of panel after panel; while each tile of rows is computed, */
+    const float *next_a, *next_c;         /* from here on (and then on from there), */
+    int64_t next_a_floats, next_c_floats; /* so many floats are brought nearer, to be read and to be written */
 } fnn_gemm_block;
 
 /* Grid rows that gather their k from an NHWC source, tap by tap; see kernels/conv.h. */

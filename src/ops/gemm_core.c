@@ -1,21 +1,31 @@
 /* See gemm_core.h. */
+#include <string.h>
+
 #include "gemm_core.h"
 
-#define SHARED_FLOATS ((int64_t)4 << 20)   /* most of B that is packed at once: 16 MB */
-#define PARTIAL_FLOATS ((int64_t)16 << 20) /* most that chunks of k may hold */
-#define FEW_ROW_TILES 16                   /* below, threads share columns if there are more of them */
-#define FEW_UNITS 4                        /* units a thread, below which they share columns at run time */
-#define ENOUGH_UNITS 64                    /* pieces of C below which a long k is cut as well ... */
-#define CHUNK_K 1024                       /* ... into pieces at least this long */
-#define IN_PLACE_PANELS 4                  /* panels of B from which on packing rows of A pays */
-#define IN_PLACE_STEP 512                  /* most floats from k to k that the prefetchers follow */
-#define ALIASING_FLOATS 1024               /* rows this far apart share a set of the first-level cache */
+#define SHARED_FLOATS ((int64_t)4 << 20)       /* most of B that is packed at once: 16 MB */
+#define PARTIAL_FLOATS ((int64_t)16 << 20)     /* most that chunks of k may hold */
+#define FEW_ROW_TILES 16                       /* below, threads share columns if there are more of them */
+#define FEW_UNITS 4                            /* units a thread, below which they share columns at run time */
+#define ENOUGH_UNITS 64                        /* pieces of C below which a long k is cut as well ... */
+#define CHUNK_K 1024                           /* ... into pieces at least this long */
+#define IN_PLACE_PANELS 4                      /* panels of B from which on packing rows of A pays */
+#define IN_PLACE_STEP 512                      /* most floats from k to k that the prefetchers follow */
+#define ROWS_FIRST_FLOATS ((int64_t)256 << 10) /* most of B that stays in the second-level cache beside the rest */
+#define ROWS_FIRST_PACKED 16384                /* floats of A packed at a time then */
+#define ALIASING_FLOATS 1024                   /* rows this far apart share a set of the first-level cache */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
+static const float *row_of(const gemm_source *s, int64_t batch, int64_t i) {
+    const float *first = s->data + batch * s->batch_stride;
+    return s->line_rows ? first + i / s->line_rows * s->line_stride + i % s->line_rows * s->stride
+                        : first + i * s->stride;
+}
+
 void fnn_gemm_pack_strided_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
                              int64_t count, int64_t k0, int64_t k, float *dst) {
-    const float *src = s->data + batch * s->batch_stride + first * s->stride + k0 * s->k_stride;
+    const float *src = row_of(s, batch, first) + k0 * s->k_stride;
     kernels->pack_rows(dst, src, s->stride, s->k_stride, count, k);
 }
 
@@ -51,7 +61,7 @@ void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode
                         int64_t k) {
     const int64_t row_tiles = gemm_ceil_div(m, kernels->gemm_mr), panels = gemm_ceil_div(n, kernels->gemm_nr);
     const int64_t blocks = gemm_max(1, gemm_ceil_div(k, kernels->gemm_kc));
-    *p = (gemm_plan){.m = m, .n = n, .k = k, .batch = batch, .chunks = 1};
+    *p = (gemm_plan){.m = m, .n = n, .k = k, .batch = batch, .chunks = 1, .mc = GEMM_MC};
     p->kc = gemm_max(4, gemm_ceil_div(gemm_ceil_div(k, blocks), 4) * 4);
     p->by_rows = row_tiles >= panels;
     p->shared = mode == GEMM_FREE ? batch == 1 && (p->by_rows || row_tiles >= FEW_ROW_TILES) : mode != GEMM_REDUCTION;
@@ -70,6 +80,17 @@ void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode
     p->units_per_batch = p->shared ? gemm_ceil_div(m, p->row_unit) : split;
 }
 
+int fnn_gemm_is_rows_first(int64_t n, int64_t k) { return k > 0 && n * k <= ROWS_FIRST_FLOATS; }
+
+void fnn_gemm_plan_rows(gemm_plan *p, const fnn_kernels *kernels) {
+    if (!p->shared || !fnn_gemm_is_rows_first(p->n, p->k)) return;
+    p->rows_first = 1;
+    p->kc = p->k;
+    if (p->row_unit == GEMM_MC) return;
+    const int64_t mr = kernels->gemm_mr;
+    p->mc = gemm_max(mr, gemm_min(GEMM_MC, ROWS_FIRST_PACKED / p->k) / mr * mr);
+}
+
 int64_t fnn_gemm_units(const gemm_plan *p) {
     const int64_t units = p->units_per_batch * p->batch * p->chunks;
     return p->shared && units > 0 ? gemm_max(units, p->panels) : units; /* few rows: columns are shared instead */
@@ -84,7 +105,7 @@ size_t fnn_gemm_shared_bytes(const gemm_plan *p) {
 #define SLACK 64 /* floats past a packed buffer that a whole-vector store may touch */
 
 static size_t block_a_bytes(const gemm_plan *p) {
-    return fnn_round_up((size_t)(GEMM_MC * p->kc + SLACK) * sizeof(float));
+    return fnn_round_up((size_t)(p->mc * p->kc + SLACK) * sizeof(float));
 }
 
 size_t fnn_gemm_thread_bytes(const gemm_plan *p) {
@@ -127,7 +148,9 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
 static int in_place(const gemm_call *call, int64_t columns) {
     const gemm_source *a = &call->a;
     const int64_t nr = call->kernels->gemm_nr;
-    if (a->pack != fnn_gemm_pack_strided_a || columns >= IN_PLACE_PANELS * nr) return 0;
+    if (a->pack != fnn_gemm_pack_strided_a) return 0;
+    if (call->plan->rows_first) return columns <= nr || a->stride % ALIASING_FLOATS != 0;
+    if (columns >= IN_PLACE_PANELS * nr) return 0;
     if (a->stride == 1 && a->k_stride > 1) return a->k_stride <= IN_PLACE_STEP;
     return a->k_stride == 1 && (columns <= nr || a->stride % ALIASING_FLOATS != 0);
 }
@@ -137,7 +160,7 @@ static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int
     const gemm_source *s = &call->a;
     if (in_place(call, g->n)) {
         const int by_rows = s->k_stride == 1;
-        g->a = s->data + batch * s->batch_stride + i * s->stride + k0 * s->k_stride;
+        g->a = row_of(s, batch, i) + k0 * s->k_stride;
         g->a_row = by_rows ? s->stride : 0, g->a_step = by_rows ? 0 : s->k_stride;
         return;
     }
@@ -152,7 +175,7 @@ static void look_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, 
     g->soon = NULL;
     if (a->pack != fnn_gemm_pack_strided_a || m <= 0 || k <= 0 || (a->stride != 1 && a->k_stride != 1)) return;
     const int by_rows = a->k_stride == 1;
-    g->soon = a->data + batch * a->batch_stride + i * a->stride + k0 * a->k_stride;
+    g->soon = row_of(a, batch, i) + k0 * a->k_stride;
     g->soon_lines = by_rows ? m : k, g->soon_floats = by_rows ? k : m;
     g->soon_stride = by_rows ? a->stride : a->k_stride;
 }
@@ -168,9 +191,32 @@ void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b
     }
 }
 
+/* Where the statistics of the block of rows from i go. */
+static void point_at_statistics(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t j0) {
+    const gemm_plan *p = call->plan;
+    const int64_t columns = p->batch * p->n;
+    if (!call->statistics) return;
+    g->mean = call->statistics + i / GEMM_MC * 2 * columns + batch * p->n + j0;
+    g->m2 = g->mean + columns;
+}
+
+/* What lies between rows [i, i + m) of C, and after the last of each image. */
+static void fill_zeros(const gemm_call *call, int64_t i, int64_t m, const int64_t *rows) {
+    const gemm_rows *r = &call->rows;
+    const int64_t columns = call->plan->n, image = r->grid_h * r->grid_w;
+    for (int64_t q = 0; q < m; q++) {
+        int64_t end = rows[q] + r->stride_w;
+        if ((i + q + 1) % image == 0)
+            end = ((i + q + 1) / image) * r->stride_n;
+        else if ((i + q + 1) % r->grid_w == 0)
+            end = rows[q] - (r->grid_w - 1) * r->stride_w + r->stride_h;
+        memset(call->c + rows[q] + columns, 0, (size_t)(end - rows[q] - columns) * sizeof(float));
+    }
+}
+
 /* Rows [i0, i1) of one batch entry by columns [j0, j0 + n) of its packed B; C's block stays in the L2 along k. */
-static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
-                        const float *b, void *thread_scratch) {
+static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+                          const float *b, void *thread_scratch) {
     const gemm_plan *p = call->plan;
     int64_t *rows = thread_scratch;
     float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
@@ -180,11 +226,7 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
     for (int64_t i = i0; i < i1; i += mc) {
         g.m = gemm_min(mc, i1 - i);
         fill_rows(&call->rows, i, g.m, rows);
-        if (call->statistics) {
-            const int64_t columns = p->batch * p->n;
-            g.mean = call->statistics + i / GEMM_MC * 2 * columns + batch * p->n + j0;
-            g.m2 = g.mean + columns;
-        }
+        point_at_statistics(call, &g, batch, i, j0);
         for (int64_t k0 = 0; k0 == 0 || k0 < p->k; k0 += p->kc) {
             g.k = gemm_min(p->kc, p->k - k0), g.b_first = k0;
             g.add_c = call->accumulate || k0 > 0, g.last = k0 + p->kc >= p->k;
@@ -195,7 +237,61 @@ static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_
             place_a(call, &g, batch, i, k0, a);
             call->kernels->gemm_block(&g);
         }
+        if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
     }
+}
+
+/* Rows of the block that begins at row i, when rows come first: to the end of a line where lines are apart. */
+static int64_t rows_first_block(const gemm_call *call, int64_t i, int64_t i1, int64_t mc) {
+    const int64_t line = call->a.line_rows ? call->a.line_rows : call->rows.zeros ? call->rows.grid_w : 0;
+    const int64_t m = gemm_min(mc, i1 - i);
+    return line ? gemm_min(m, line - i % line) : m;
+}
+
+/* Asks for what follows m rows from i: the rows of A and C after each tile where they touch each other, else A's next
+ * block piece by piece. */
+static void rows_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t i1, int64_t mc) {
+    const gemm_source *a = &call->a;
+    const int64_t mr = call->kernels->gemm_mr, m = g->m, tiles = gemm_ceil_div(m, mr);
+    const int64_t next = gemm_min(i + (g->a_row ? mr : m), i1 - 1);
+    g->soon = NULL, g->next_a_floats = g->next_c_floats = 0;
+    g->next_a = row_of(a, batch, next), g->next_c = g->c;
+    if (a->stride == g->k && !a->line_rows)
+        g->next_a_floats = mr * g->k;
+    else if (i + m < i1)
+        look_ahead(call, g, batch, i + m, rows_first_block(call, i + m, i1, mc), 0, g->k);
+    if (call->rows.zeros) {
+        g->next_c = g->c + g->rows[m - 1] + call->rows.stride_w;
+        g->next_c_floats = gemm_ceil_div(gemm_max(call->rows.stride_h, m * call->rows.stride_w), tiles);
+    } else if (call->rows.stride_w == g->n) {
+        g->next_c = g->c + g->rows[0] + mr * g->n, g->next_c_floats = mr * g->n;
+    }
+}
+
+/* The same where B stays in the L2. */
+static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+                             const float *b, void *thread_scratch) {
+    const gemm_plan *p = call->plan;
+    int64_t *rows = thread_scratch;
+    float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
+    fnn_gemm_block g = block_of(call, batch, j0, rows);
+    g.n = n, g.k = p->k, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
+    g.rows_first = 1, g.add_c = call->accumulate, g.last = 1;
+    const int64_t mc = in_place(call, n) ? GEMM_MC : p->mc;
+    for (int64_t i = i0; i < i1; i += g.m) {
+        g.m = rows_first_block(call, i, i1, mc);
+        fill_rows(&call->rows, i, g.m, rows);
+        point_at_statistics(call, &g, batch, i, j0);
+        place_a(call, &g, batch, i, 0, a);
+        rows_ahead(call, &g, batch, i, i1, mc);
+        call->kernels->gemm_block(&g);
+        if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
+    }
+}
+
+static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
+                        const float *b, void *thread_scratch) {
+    (call->plan->rows_first ? shared_row_tiles : shared_panels)(call, batch, i0, i1, j0, n, b, thread_scratch);
 }
 
 void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,

@@ -16,11 +16,13 @@ typedef void gemm_pack_fn(const gemm_source *s, const fnn_kernels *kernels, int6
                           int64_t count, int64_t k0, int64_t k, float *dst);
 
 /* Where an operand comes from. Strided: element (i, p) of batch b is data[b * batch_stride + i * stride +
- * p * k_stride]; the others use what they need of it. */
+ * p * k_stride], or where line_rows is set data[b * batch_stride + i / line_rows * line_stride + i % line_rows * stride
+ * + p * k_stride]; the others use what they need of it. */
 struct gemm_source {
     gemm_pack_fn *pack;
     const float *data;
     int64_t batch_stride, stride, k_stride;
+    int64_t line_rows, line_stride;
     const fnn_gather *gather;
     const int32_t *tap; /* offsets of the taps within a filter */
     int64_t n_taps, channels;
@@ -29,12 +31,14 @@ struct gemm_source {
 gemm_pack_fn fnn_gemm_pack_strided_a, fnn_gemm_pack_strided_b, fnn_gemm_pack_gather_a, fnn_gemm_pack_gather_b,
     fnn_gemm_pack_weights_b;
 
-/* Row i of C lies at y * stride_h + x * stride_w + image * stride_n, (image, y, x) its place in the grid. */
+/* Row i of C lies at y * stride_h + x * stride_w + image * stride_n, (image, y, x) its place in the grid. zeros: what
+ * lies between it and the next row, or the end of its image, is filled with zeros. */
 typedef struct gemm_rows {
     int64_t grid_h, grid_w, stride_n, stride_h, stride_w;
+    int zeros;
 } gemm_rows;
 
-static inline gemm_rows gemm_plain_rows(int64_t ld) { return (gemm_rows){1, INT64_MAX, 0, 0, ld}; }
+static inline gemm_rows gemm_plain_rows(int64_t ld) { return (gemm_rows){1, INT64_MAX, 0, 0, ld, 0}; }
 
 typedef struct gemm_plan {
     int64_t m, n, k, batch;
@@ -44,7 +48,9 @@ typedef struct gemm_plan {
     int64_t chunks, chunk_k; /* private: cuts of k with partial results of their own */
     int64_t units_per_batch; /* pieces of C along the side that threads share */
     int64_t panels;          /* of B */
+    int64_t mc;              /* most rows of a packed block of A */
     int shared, by_rows;
+    int rows_first; /* shared: B stays in the second-level cache, and each row of A meets all of it at once */
 } gemm_plan;
 
 typedef struct gemm_call {
@@ -71,6 +77,9 @@ typedef enum {
 
 void fnn_gemm_plan_init(gemm_plan *plan, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
                         int64_t n, int64_t k);
+/* After that, where A's rows are contiguous along k and will be given with fnn_gemm_pack_strided_a. */
+void fnn_gemm_plan_rows(gemm_plan *plan, const fnn_kernels *kernels);
+int fnn_gemm_is_rows_first(int64_t n, int64_t k);
 int64_t fnn_gemm_units(const gemm_plan *plan);
 size_t fnn_gemm_shared_bytes(const gemm_plan *plan); /* packed B or partials */
 size_t fnn_gemm_thread_bytes(const gemm_plan *plan);

@@ -46,6 +46,7 @@ extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_
 
 /* Shares of the multiply-add rate that the general algorithm's tile loop reaches, and cycles a gathered value. */
 #define CONV2D_GEMM_EFFICIENCY 0.9
+#define CONV2D_GEMM_ROWS_EFFICIENCY 0.95 /* 1x1, rows first: nothing gathered */
 #define CONV2D_GEMM_WEIGHTS_EFFICIENCY 0.85
 #define CONV2D_GEMM_PACK 0.15
 #define CONV2D_GEMM_PACK_FEW 0.65 /* where a pixel's channels are a short run */

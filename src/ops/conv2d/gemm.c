@@ -4,10 +4,12 @@
 
 #include "algorithms.h"
 
+#define STRIDED_LINE 14 /* fewest pixels of a line that are worth a block of rows */
+
 typedef struct conv2d_plan {
     gemm_plan gemm;
     fnn_gather gather;
-    int pointwise;
+    int pointwise;  /* 1x1 without padding or prologue: A's rows lie in x */
     int32_t taps[]; /* tap_h, tap_w, offsets within a filter: kh * kw of each */
 } conv2d_plan;
 
@@ -16,9 +18,19 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
     return 1;
 }
 
+/* Output pixels are pixels of x: all of them, or those of each so many lines. */
+static int is_pointwise(const conv2d_problem *p) {
+    const int lines = p->kh == 1 && p->kw == 1 && p->padding[0] == 0 && p->padding[2] == 0 && p->ow >= STRIDED_LINE &&
+                      p->ih == p->oh * p->stride[0] && (p->ow - 1) * p->stride[1] < p->iw;
+    return conv2d_is_pointwise(p) || lines;
+}
+
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
-    return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->oc / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
+    const int64_t columns = p->oc / p->groups;
+    if (is_pointwise(p) && !p->in_affine && !p->in_activation && fnn_gemm_is_rows_first(columns, (int64_t)k))
+        return (double)p->groups * conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY);
+    return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_EFFICIENCY) +
                                 conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
 }
 
@@ -28,13 +40,15 @@ static fnn_status init(fnn_op *op) {
     const int64_t taps = p->kh * p->kw, filter = taps * (p->ic / p->groups);
     conv2d_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(3 * taps) * sizeof(int32_t));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
-    plan->pointwise = conv2d_is_pointwise(p) && !prologue;
+    plan->pointwise = is_pointwise(p) && !prologue;
     plan->gather = fnn_conv2d_gather(p, !prologue, plan->taps, plan->taps + taps);
     plan->gather.prologue = prologue;
     plan->gather.activation = (int)p->in_activation, plan->gather.slope = (float)p->in_slope;
     for (int64_t t = 0; t < taps; t++) plan->taps[2 * taps + t] = (int32_t)t;
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
+    if (plan->pointwise) fnn_gemm_plan_rows(&plan->gemm, op->k);
+    if (!plan->gemm.rows_first) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
@@ -48,7 +62,10 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     fnn_gather gather = plan->gather;
     gather.scale = buf[IN_SCALE], gather.shift = buf[IN_SHIFT];
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[X], .batch_stride = icg, .gather = &gather};
-    if (plan->pointwise) a.pack = fnn_gemm_pack_strided_a, a.stride = p->ic, a.k_stride = 1;
+    if (plan->pointwise) {
+        a.pack = fnn_gemm_pack_strided_a, a.stride = p->stride[1] * p->ic, a.k_stride = 1;
+        if (!conv2d_is_pointwise(p)) a.line_rows = p->ow, a.line_stride = p->stride[0] * p->iw * p->ic;
+    }
     gemm_source b = {.pack = fnn_gemm_pack_weights_b,
                      .data = buf[W],
                      .batch_stride = ocg * icg * taps,

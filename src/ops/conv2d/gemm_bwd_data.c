@@ -16,9 +16,18 @@ typedef struct conv2d_phase {
 
 typedef struct bwd_data_plan {
     int64_t n_phases, nc;
+    int dense; /* 1x1: the rows of A are those of dy, and the first phase writes the others' zeros as well */
     int32_t *tap_h, *tap_w, *tap; /* all phases' taps, one after the other */
     conv2d_phase phase[];
 } bwd_data_plan;
+
+/* Whether the first phase meets each pixel of dy once, and no other phase any. */
+static int is_dense(const conv2d_problem *g) {
+    const int whole = (g->ih + g->stride[0] - 1) / g->stride[0] == g->oh &&
+                      (g->iw + g->stride[1] - 1) / g->stride[1] == g->ow;
+    return conv2d_is_pointwise(g) ||
+           (g->groups == 1 && g->kh == 1 && g->kw == 1 && g->padding[0] == 0 && g->padding[2] == 0 && whole);
+}
 
 /* The taps along one side that input coordinates congruent to r modulo stride use; where[t] is the offset in dy. */
 static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, int64_t *tap,
@@ -48,7 +57,7 @@ static int64_t phase_init(const bwd_data_plan *plan, conv2d_phase *f, const conv
                   grid_w = g->iw > rw ? (g->iw - rw + sw - 1) / sw : 0;
     f->tap = plan->tap + taps;
     f->first = (rh * g->iw + rw) * g->ic;
-    f->rows = (gemm_rows){grid_h, grid_w, g->ih * g->iw * g->ic, sh * g->iw * g->ic, sw * g->ic};
+    f->rows = (gemm_rows){grid_h, grid_w, g->ih * g->iw * g->ic, sh * g->iw * g->ic, sw * g->ic, 0};
     f->gather = (fnn_gather){.src_h = g->oh,
                              .src_w = g->ow,
                              .pixel = g->oc,
@@ -72,7 +81,7 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
     int64_t *work = malloc((size_t)(2 * (g->kh + g->kw)) * sizeof(int64_t));
     if (plan && work) {
         int32_t *tables = (int32_t *)((char *)plan + head);
-        *plan = (bwd_data_plan){n_phases, 0, tables, tables + taps, tables + 2 * taps};
+        *plan = (bwd_data_plan){n_phases, 0, is_dense(g), tables, tables + taps, tables + 2 * taps};
         int64_t done = 0;
         for (int64_t i = 0; i < n_phases; i++) {
             conv2d_phase *f = &plan->phase[i];
@@ -80,6 +89,8 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
             const int64_t t = phase_init(plan, f, g, i / g->stride[1], i % g->stride[1], done, work);
             fnn_gemm_plan_init(&f->gemm, op->k, GEMM_SHARED, g->groups, g->n * f->rows.grid_h * f->rows.grid_w, icg,
                                t * ocg);
+            if (i == 0 && plan->dense) fnn_gemm_plan_rows(&f->gemm, op->k);
+            f->rows.zeros = i == 0 && plan->dense && n_phases > 1;
             f->b_first = g->groups * done * ocg;
             plan->nc = i == 0 ? f->gemm.nc : gemm_min(plan->nc, f->gemm.nc);
             done += t;
@@ -97,6 +108,9 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double phases = (double)(p->stride[0] * p->stride[1]);
     const double k = (double)(p->oc / p->groups * p->kh * p->kw) / phases, pixels = (double)(p->n * p->ih * p->iw);
+    if (is_dense(p) && fnn_gemm_is_rows_first(p->ic / p->groups, p->oc / p->groups))
+        return (double)p->groups *
+               conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_ROWS_EFFICIENCY);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
                                 conv2d_gather_cycles(p->oc / p->groups) * pixels * k);
 }
@@ -117,9 +131,10 @@ static fnn_status init(fnn_op *op) {
 
 static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const *buf) {
     const conv2d_problem *g = op->problem;
+    const bwd_data_plan *plan = op->plan;
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw;
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[0], .batch_stride = ocg, .gather = &f->gather};
-    if (conv2d_is_pointwise(g)) a.pack = fnn_gemm_pack_strided_a, a.stride = g->oc, a.k_stride = 1;
+    if (plan->dense) a.pack = fnn_gemm_pack_strided_a, a.stride = g->oc, a.k_stride = 1;
     gemm_source b = {.pack = fnn_gemm_pack_weights_b,
                      .data = buf[1],
                      .batch_stride = ocg * icg * taps,
@@ -141,17 +156,17 @@ static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const
 static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const conv2d_problem *g = op->problem;
     const bwd_data_plan *plan = op->plan;
-    const int64_t columns = g->ic / g->groups;
+    const int64_t columns = g->ic / g->groups, phases = plan->dense ? 1 : plan->n_phases;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
     for (int64_t j = 0; j < columns; j += plan->nc) {
         const int64_t n = gemm_min(plan->nc, columns - j);
         if (j > 0) fnn_team_wait(team);
-        for (int64_t i = 0; i < plan->n_phases; i++) {
+        for (int64_t i = 0; i < phases; i++) {
             const gemm_call call = phase_call(op, &plan->phase[i], buf);
             fnn_gemm_pack_shared(&call, j, n, (float *)scratch + plan->phase[i].b_first * plan->nc, team);
         }
         fnn_team_wait(team);
-        for (int64_t i = 0; i < plan->n_phases; i++) {
+        for (int64_t i = 0; i < phases; i++) {
             const gemm_call call = phase_call(op, &plan->phase[i], buf);
             fnn_gemm_run_shared(&call, j, n, (float *)scratch + plan->phase[i].b_first * plan->nc, mine, team);
         }
