@@ -53,6 +53,8 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     yield "past_rows", (345,), 20, 35, "blocks"
     yield "past_columns", (18,), 40, 1050, "blocks"
     yield "long_batch", (4130,), 9, 18, "blocks"
+    yield "turned", (37,), 101, 245, "blocks"
+    yield "turned_vectors", (64,), 130, 352, "blocks"
     yield "lenet_fc1", (64,), 400, 120, "big"
     yield "mlp", (128,), 784, 512, "big"
     yield "resnet_fc", (32,), 2048, 1000, "big"
@@ -72,7 +74,7 @@ def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, gr
 
 def matmul_cases() -> Iterator[Case]:
     sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 345, 40, 65)]
-    sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050), ("few", 6, 70, 147)]
+    sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050), ("few", 6, 70, 147), ("turned", 30, 70, 100)]
     for name, m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"
@@ -296,6 +298,7 @@ def pointwise_convs() -> Iterator[Conv]:
     yield Conv("pointwise_aliased", (2, 1024, 5, 7), 50, (1, 1), group="blocks")
     yield Conv("pointwise_aliased_stride2", (1, 512, 4, 30), 40, (1, 1), (2, 2), group="blocks")
     yield Conv("pointwise_deep", (1, 1030, 6, 8), 100, (1, 1), group="blocks")
+    yield Conv("pointwise_column_groups", (1, 1030, 5, 205), 260, (1, 1), group="blocks")
     yield Conv("pointwise_past_rows", (2, 24, 20, 21), 70, (1, 1), group="blocks")
     yield Conv("pointwise_many_weights", (1, 520, 6, 28), 530, (1, 1), (2, 2), group="blocks")
     yield Conv("pointwise_groups", (2, 36, 9, 40), 70, (1, 1), (1, 1), groups=2, group="blocks")

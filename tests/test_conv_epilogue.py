@@ -21,6 +21,7 @@ SHAPES = {
     "stride2": (1, 18, 9, 33, 33, 3, 2, 1, 1),
     "1x1": (2, 17, 5, 6, 16, 1, 1, 0, 1),
     "1x1_stride2": (2, 33, 8, 9, 20, 1, 2, 0, 1),
+    "1x1_stride2_lines": (2, 33, 8, 45, 40, 1, 2, 0, 1),
     "stem": (1, 3, 21, 23, 40, 7, 2, 3, 1),
     "groups": (2, 12, 8, 7, 10, 3, 1, 1, 2),
     "depthwise": (2, 18, 8, 7, 18, 3, 1, 1, 18),
@@ -112,3 +113,26 @@ def test_on_the_way_in_and_out(shape: str, way: str, level: str) -> None:
                 np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max(), err_msg=where)
             else:
                 np.testing.assert_array_equal(got, expected, err_msg=where)
+
+
+@pytest.mark.parametrize("level", _core.levels())
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.startswith(("in_", "both"))])
+@pytest.mark.parametrize("shape", [(5, 30, 40), (37, 101, 245), (60, 70, 33)], ids=str)
+def test_linear_on_the_way_out(shape: tuple[int, int, int], way: str, level: str) -> None:
+    _core.set_level(level)
+    _core.set_grain(0.0)
+    rows, inside, outside = shape
+    rng = np.random.default_rng(6)
+    x, w, bias, residual, before = (
+        rng.integers(-3, 4, size).astype(np.float32)
+        for size in ((rows, inside), (outside, inside), outside, (rows, outside), (rows, outside))
+    )
+    ask = {name: (NOTHING | WAYS[way])[name] for name in ("activation", "slope", "accumulate")}
+    expected = x @ w.T + (bias if "bias" in WAYS[way] else 0) + (before if ask["accumulate"] else 0)
+    expected = activated(expected + (residual if "residual" in WAYS[way] else 0), ask["activation"], ask["slope"])
+    op = _core.Op("linear", ask | {"rows": rows, "in_features": inside, "out_features": outside})
+    for threads in (1, 3):
+        y = before.copy() if ask["accumulate"] else np.full((rows, outside), np.nan, np.float32)
+        parts = [bias if "bias" in WAYS[way] else None, residual if "residual" in WAYS[way] else None]
+        run(op, [x, w, *parts, y], threads)
+        np.testing.assert_array_equal(y, expected, err_msg=f"{threads} threads")

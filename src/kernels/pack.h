@@ -78,4 +78,28 @@ static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t
     }
 }
 
+/* dst[j][i] = the finished value of src[i][j]: a product that was computed the other way round. */
+static void gemm_turn(const fnn_gemm_turn *t) {
+    const vf slope = v_set1(t->slope);
+    for (int64_t i = 0; i < t->rows; i += VL) {
+        const int lanes = t->rows - i < VL ? (int)(t->rows - i) : VL;
+        const vf bias = t->bias ? gemm_read(t->bias + i, lanes) : v_zero();
+        const float *row[VL];
+        for (int q = 0; q < VL; q++) row[q] = t->src + (i + (q < lanes ? q : lanes - 1)) * t->src_row;
+        for (int64_t j = 0; j < t->columns; j += 4) {
+            vf r[4];
+            for (int q = 0; q < 4; q++) r[q] = v_load_quads(row + q, j);
+            v_transpose_quads(r);
+            for (int q = 0; q < 4 && j + q < t->columns; q++) {
+                const int64_t at = (j + q) * t->dst_row + i;
+                vf v = r[q];
+                if (t->add) v += gemm_read(t->dst + at, lanes);
+                v += bias;
+                if (t->residual) v += gemm_read(t->residual + at, lanes);
+                v_store_n(t->dst + at, act_apply(v, t->activation, slope), lanes);
+            }
+        }
+    }
+}
+
 #endif

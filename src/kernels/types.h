@@ -42,6 +42,19 @@ typedef struct fnn_gemm_block {
     int64_t next_a_floats, next_c_floats; /* so many floats are brought nearer, to be read and to be written */
 } fnn_gemm_block;
 
+/* A block of a product whose transpose is wanted. */
+typedef struct fnn_gemm_turn {
+    int64_t rows, columns; /* of src, whose rows have room for whole quads */
+    const float *src;
+    int64_t src_row;
+    float *dst; /* element (i, j) of src goes to dst[j * dst_row + i] */
+    int64_t dst_row;
+    int add;
+    const float *bias, *residual; /* bias per row of src; residual addressed as dst; or NULL */
+    int activation;
+    float slope;
+} fnn_gemm_turn;
+
 /* Grid rows that gather their k from an NHWC source, tap by tap; see kernels/conv.h. */
 typedef struct fnn_gather {
     int64_t src_h, src_w, pixel; /* the source's extent; floats from one pixel to the next */

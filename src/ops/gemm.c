@@ -9,7 +9,8 @@
 
 #include "gemm_core.h"
 
-#define FEW_UNIT 16 /* columns: a cache line of C */
+#define FEW_PANELS 4 /* of columns, up to which a product goes rows first */
+#define FEW_UNIT 16  /* columns: a cache line of C */
 
 /* How a product's operands lie in memory: what follows each other along the rows of C, or along k. */
 typedef enum { ANY_ORDER, NN, NT } product_order;
@@ -37,6 +38,10 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     fnn_gemm_plan_init(&plan->gemm, op->k, mode, batch, m, n, k);
     plan->few = is_few(op, m, n, k, order) ? order : ANY_ORDER;
+    /* Of a narrow batch and wide weights the batch is packed, and the weights are read where they are. */
+    if (order == NT && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);
+    if (order != ANY_ORDER && !plan->gemm.turned && n <= FEW_PANELS * op->k->gemm_nr)
+        fnn_gemm_plan_rows(&plan->gemm, op->k);
     if (plan->few) {
         op->units = batch * gemm_ceil_div(n, FEW_UNIT);
     } else {
@@ -52,12 +57,18 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
 
 static gemm_call product(const fnn_op *op, gemm_source a, gemm_source b, float *c) {
     const gemm_plan *plan = &((const product_plan *)op->plan)->gemm;
+    if (plan->turned) { /* the product's rows are columns of the plan's */
+        const gemm_source rows = b;
+        b = a, b.pack = fnn_gemm_pack_strided_b;
+        a = rows, a.pack = fnn_gemm_pack_strided_a;
+    }
     return (gemm_call){.plan = plan,
                        .kernels = op->k,
                        .a = a,
                        .b = b,
                        .c = c,
-                       .c_batch = plan->m * plan->n,
+                       .c_batch = plan->turned ? 0 : plan->m * plan->n,
+                       .turned_row = plan->m,
                        .rows = gemm_plain_rows(plan->n)};
 }
 

@@ -12,8 +12,13 @@
 #define IN_PLACE_PANELS 4                      /* panels of B from which on packing rows of A pays */
 #define IN_PLACE_STEP 512                      /* most floats from k to k that the prefetchers follow */
 #define ROWS_FIRST_FLOATS ((int64_t)256 << 10) /* most of B that stays in the second-level cache beside the rest */
-#define ROWS_FIRST_PACKED 16384                /* floats of A packed at a time then */
-#define ALIASING_FLOATS 1024                   /* rows this far apart share a set of the first-level cache */
+#define GROUP_PANELS 4                         /* least panels in a group of columns, where there are so many */
+#define GROUP_ROWS 1024                        /* least rows that meet a group where there are several */
+#define TURNED_RATIO 2                         /* least rows a column of a product that is turned, and its least k */
+#define TURNED_K 64
+#define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
+#define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
+#define ALIASING_FLOATS 1024    /* rows this far apart share a set of the first-level cache */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
@@ -80,15 +85,30 @@ void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode
     p->units_per_batch = p->shared ? gemm_ceil_div(m, p->row_unit) : split;
 }
 
-int fnn_gemm_is_rows_first(int64_t n, int64_t k) { return k > 0 && n * k <= ROWS_FIRST_FLOATS; }
+/* 0: too few columns or rows at a time for what reading A or B once more costs. */
+int64_t fnn_gemm_group(const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k) {
+    const int64_t nr = kernels->gemm_nr, panels = gemm_max(1, gemm_ceil_div(n, nr));
+    const int64_t fit = ROWS_FIRST_FLOATS / gemm_max(1, k) / nr, groups = gemm_ceil_div(panels, gemm_max(1, fit));
+    const int few = fit < gemm_min(panels, GROUP_PANELS) || (groups > 1 && m < GROUP_ROWS);
+    if (k == 0 || few) return 0;
+    return gemm_ceil_div(panels, groups) * nr;
+}
 
 void fnn_gemm_plan_rows(gemm_plan *p, const fnn_kernels *kernels) {
-    if (!p->shared || !fnn_gemm_is_rows_first(p->n, p->k)) return;
-    p->rows_first = 1;
+    p->group = p->shared ? fnn_gemm_group(kernels, p->m, p->n, p->k) : 0;
+    if (!p->group) return;
     p->kc = p->k;
     if (p->row_unit == GEMM_MC) return;
     const int64_t mr = kernels->gemm_mr;
     p->mc = gemm_max(mr, gemm_min(GEMM_MC, ROWS_FIRST_PACKED / p->k) / mr * mr);
+}
+
+int fnn_gemm_plan_turned(gemm_plan *p, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k) {
+    if (m < TURNED_RATIO * n || k < TURNED_K || !fnn_gemm_group(kernels, m, n, k)) return 0;
+    fnn_gemm_plan_init(p, kernels, GEMM_SHARED, 1, m, n, k);
+    fnn_gemm_plan_rows(p, kernels);
+    p->turned = 1;
+    return 1;
 }
 
 int64_t fnn_gemm_units(const gemm_plan *p) {
@@ -108,8 +128,12 @@ static size_t block_a_bytes(const gemm_plan *p) {
     return fnn_round_up((size_t)(p->mc * p->kc + SLACK) * sizeof(float));
 }
 
+static int64_t turned_floats(const gemm_plan *p) {
+    return p->turned ? TURNED_ROWS * gemm_ceil_div(p->group, FNN_LINE) * FNN_LINE : 0;
+}
+
 size_t fnn_gemm_thread_bytes(const gemm_plan *p) {
-    const size_t b = p->shared ? 0 : (size_t)(GEMM_NC * p->kc + SLACK) * sizeof(float);
+    const size_t b = (size_t)(p->shared ? turned_floats(p) : GEMM_NC * p->kc + SLACK) * sizeof(float);
     return ROWS_BYTES + block_a_bytes(p) + b;
 }
 
@@ -143,13 +167,13 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
     return g;
 }
 
-/* Whether rows of A are read where they are: packing them costs the more, the fewer columns there are. Rows that share
- * a set of the cache push each other out between two panels. */
+/* Whether rows of A are read where they are: packing them costs the more, the fewer columns there are. Rows that
+ * share a set of the cache push each other out between two panels. */
 static int in_place(const gemm_call *call, int64_t columns) {
     const gemm_source *a = &call->a;
     const int64_t nr = call->kernels->gemm_nr;
     if (a->pack != fnn_gemm_pack_strided_a) return 0;
-    if (call->plan->rows_first) return columns <= nr || a->stride % ALIASING_FLOATS != 0;
+    if (call->plan->group) return columns <= nr || a->stride % ALIASING_FLOATS != 0;
     if (columns >= IN_PLACE_PANELS * nr) return 0;
     if (a->stride == 1 && a->k_stride > 1) return a->k_stride <= IN_PLACE_STEP;
     return a->k_stride == 1 && (columns <= nr || a->stride % ALIASING_FLOATS != 0);
@@ -263,9 +287,26 @@ static void rows_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, 
     if (call->rows.zeros) {
         g->next_c = g->c + g->rows[m - 1] + call->rows.stride_w;
         g->next_c_floats = gemm_ceil_div(gemm_max(call->rows.stride_h, m * call->rows.stride_w), tiles);
-    } else if (call->rows.stride_w == g->n) {
+    } else if (call->rows.stride_w == g->n && !call->plan->turned) {
         g->next_c = g->c + g->rows[0] + mr * g->n, g->next_c_floats = mr * g->n;
     }
+}
+
+/* A block of C whose transpose is wanted leaves scratch. */
+static void turn_block(const gemm_call *call, const fnn_gemm_block *g, int64_t i, int64_t j0) {
+    const int64_t at = j0 * call->turned_row + i;
+    const fnn_gemm_turn turn = {.rows = g->m,
+                                .columns = g->n,
+                                .src = g->c,
+                                .src_row = g->rows[1] - g->rows[0],
+                                .dst = call->c + at,
+                                .dst_row = call->turned_row,
+                                .add = call->accumulate,
+                                .bias = call->bias ? call->bias + i : NULL,
+                                .residual = call->residual ? call->residual + at : NULL,
+                                .activation = call->activation,
+                                .slope = call->slope};
+    call->kernels->gemm_turn(&turn);
 }
 
 /* The same where B stays in the L2. */
@@ -273,25 +314,36 @@ static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, i
                              const float *b, void *thread_scratch) {
     const gemm_plan *p = call->plan;
     int64_t *rows = thread_scratch;
-    float *a = (float *)((char *)thread_scratch + ROWS_BYTES);
+    float *a = (float *)((char *)thread_scratch + ROWS_BYTES), *turned = (float *)((char *)a + block_a_bytes(p));
     fnn_gemm_block g = block_of(call, batch, j0, rows);
     g.n = n, g.k = p->k, g.b = b, g.b_panel = call->kernels->gemm_nr * p->k;
     g.rows_first = 1, g.add_c = call->accumulate, g.last = 1;
-    const int64_t mc = in_place(call, n) ? GEMM_MC : p->mc;
+    if (p->turned) {
+        g.c = turned, g.bias = g.residual = NULL, g.add_c = g.last = 0;
+        for (int64_t i = 0; i < TURNED_ROWS; i++) rows[i] = i * (gemm_ceil_div(n, FNN_LINE) * FNN_LINE);
+    }
+    const int64_t most = p->turned ? TURNED_ROWS : GEMM_MC, mc = in_place(call, n) ? most : gemm_min(most, p->mc);
     for (int64_t i = i0; i < i1; i += g.m) {
         g.m = rows_first_block(call, i, i1, mc);
-        fill_rows(&call->rows, i, g.m, rows);
+        if (!p->turned) fill_rows(&call->rows, i, g.m, rows);
         point_at_statistics(call, &g, batch, i, j0);
         place_a(call, &g, batch, i, 0, a);
         rows_ahead(call, &g, batch, i, i1, mc);
         call->kernels->gemm_block(&g);
+        if (p->turned) turn_block(call, &g, i, j0);
         if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
     }
 }
 
 static void shared_rows(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
                         const float *b, void *thread_scratch) {
-    (call->plan->rows_first ? shared_row_tiles : shared_panels)(call, batch, i0, i1, j0, n, b, thread_scratch);
+    const gemm_plan *p = call->plan;
+    if (!p->group) {
+        shared_panels(call, batch, i0, i1, j0, n, b, thread_scratch);
+        return;
+    }
+    for (int64_t j = 0; j < n; j += p->group)
+        shared_row_tiles(call, batch, i0, i1, j0 + j, gemm_min(p->group, n - j), b + j * p->k, thread_scratch);
 }
 
 void fnn_gemm_run_shared(const gemm_call *call, int64_t j0, int64_t n, const float *b, void *thread_scratch,

@@ -16,8 +16,8 @@ typedef void gemm_pack_fn(const gemm_source *s, const fnn_kernels *kernels, int6
                           int64_t count, int64_t k0, int64_t k, float *dst);
 
 /* Where an operand comes from. Strided: element (i, p) of batch b is data[b * batch_stride + i * stride +
- * p * k_stride], or where line_rows is set data[b * batch_stride + i / line_rows * line_stride + i % line_rows * stride
- * + p * k_stride]; the others use what they need of it. */
+ * p * k_stride]; where line_rows is set, rows come in lines of so many, line_stride apart, and i * stride becomes
+ * i / line_rows * line_stride + i % line_rows * stride. The others use what they need of it. */
 struct gemm_source {
     gemm_pack_fn *pack;
     const float *data;
@@ -50,7 +50,8 @@ typedef struct gemm_plan {
     int64_t panels;          /* of B */
     int64_t mc;              /* most rows of a packed block of A */
     int shared, by_rows;
-    int rows_first; /* shared: B stays in the second-level cache, and each row of A meets all of it at once */
+    int turned;    /* C's transpose is wanted: blocks of it are made in scratch */
+    int64_t group; /* not 0: rows first, so many columns of B at a time, which stay in the second-level cache */
 } gemm_plan;
 
 typedef struct gemm_call {
@@ -60,8 +61,9 @@ typedef struct gemm_call {
     float *c;
     int64_t c_batch; /* from one batch's C to the next; bias: plan->n */
     gemm_rows rows;
-    float *partials; /* chunks > 1: [chunk][batch][m][n], merged by the caller */
-    int accumulate;  /* C += A B */
+    int64_t turned_row; /* plan->turned: element (i, j) of C goes to c[j * turned_row + i], and bias is per row */
+    float *partials;    /* chunks > 1: [chunk][batch][m][n], merged by the caller */
+    int accumulate;     /* C += A B */
     const float *bias, *residual;
     int activation;
     float slope;
@@ -77,9 +79,12 @@ typedef enum {
 
 void fnn_gemm_plan_init(gemm_plan *plan, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
                         int64_t n, int64_t k);
+/* After that, where A's rows are contiguous along k, C's transpose is wanted and rows are many more than columns.
+ * Returns whether it can be so. */
+int fnn_gemm_plan_turned(gemm_plan *plan, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);
 /* After that, where A's rows are contiguous along k and will be given with fnn_gemm_pack_strided_a. */
 void fnn_gemm_plan_rows(gemm_plan *plan, const fnn_kernels *kernels);
-int fnn_gemm_is_rows_first(int64_t n, int64_t k);
+int64_t fnn_gemm_group(const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);
 int64_t fnn_gemm_units(const gemm_plan *plan);
 size_t fnn_gemm_shared_bytes(const gemm_plan *plan); /* packed B or partials */
 size_t fnn_gemm_thread_bytes(const gemm_plan *plan);

@@ -28,7 +28,8 @@ static int is_pointwise(const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
     const int64_t columns = p->oc / p->groups;
-    if (is_pointwise(p) && !p->in_affine && !p->in_activation && fnn_gemm_is_rows_first(columns, (int64_t)k))
+    if (is_pointwise(p) && !p->in_affine && !p->in_activation &&
+        fnn_gemm_group(kernels, (int64_t)pixels, columns, (int64_t)k))
         return (double)p->groups * conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_EFFICIENCY) +
                                 conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
@@ -48,7 +49,7 @@ static fnn_status init(fnn_op *op) {
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
     if (plan->pointwise) fnn_gemm_plan_rows(&plan->gemm, op->k);
-    if (!plan->gemm.rows_first) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
+    if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);

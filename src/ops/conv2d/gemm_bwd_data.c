@@ -108,7 +108,7 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double phases = (double)(p->stride[0] * p->stride[1]);
     const double k = (double)(p->oc / p->groups * p->kh * p->kw) / phases, pixels = (double)(p->n * p->ih * p->iw);
-    if (is_dense(p) && fnn_gemm_is_rows_first(p->ic / p->groups, p->oc / p->groups))
+    if (is_dense(p) && fnn_gemm_group(kernels, p->n * p->oh * p->ow, p->ic / p->groups, p->oc / p->groups))
         return (double)p->groups *
                conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_ROWS_EFFICIENCY);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
