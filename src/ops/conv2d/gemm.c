@@ -48,7 +48,9 @@ static fnn_status init(fnn_op *op) {
     for (int64_t t = 0; t < taps; t++) plan->taps[2 * taps + t] = (int32_t)t;
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
-    if (plan->pointwise) fnn_gemm_plan_rows(&plan->gemm, op->k);
+    const int finished_first = prologue && conv2d_is_pointwise(p) &&
+                               filter <= GEMM_KC_MAX; /* rows as they are packed */
+    if (plan->pointwise || finished_first) fnn_gemm_plan_rows(&plan->gemm, op->k);
     if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
@@ -63,8 +65,9 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     fnn_gather gather = plan->gather;
     gather.scale = buf[IN_SCALE], gather.shift = buf[IN_SHIFT];
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[X], .batch_stride = icg, .gather = &gather};
+    a.stride = p->stride[1] * p->ic, a.k_stride = 1;
     if (plan->pointwise) {
-        a.pack = fnn_gemm_pack_strided_a, a.stride = p->stride[1] * p->ic, a.k_stride = 1;
+        a.pack = fnn_gemm_pack_strided_a;
         if (!conv2d_is_pointwise(p)) a.line_rows = p->ow, a.line_stride = p->stride[0] * p->iw * p->ic;
     }
     gemm_source b = {.pack = fnn_gemm_pack_weights_b,
