@@ -6,23 +6,20 @@
 #include "math.h"
 #include "shuffle.h"
 
-typedef struct philox_key {
-    uint32_t seed_lo, seed_hi, stream, counter;
-} philox_key;
-
 /* A counter's four words stand in the low halves of 64-bit lanes of four vectors, where products are made; the high
  * halves hold what is left of them. Sets of VL / 2 counters at a time, since the ten rounds of one are a chain of
  * latencies. */
 #define PHILOX_SETS (VL == 16 ? 4 : 2)
 #define PHILOX_WORDS (2 * VL * PHILOX_SETS)
+#define DROPOUT_SOON 1024 /* floats ahead: it computes for long enough */
 
-typedef uint64_t philox_lanes __attribute__((vector_size(VL * 4)));
-static inline vi philox_high(vi x) { return (vi)((philox_lanes)x >> 32); }
-/* The low halves of a, then those of b. */
-static inline vi philox_join(vi a, vi b) { return (vi)(((philox_lanes)a & 0xffffffffu) | ((philox_lanes)b << 32)); }
+/* In every 64-bit lane: the high half of x, twice; the low half of a, then that of b. */
+static inline vi philox_high(vi x) { return v_odd(x); }
+static inline vi philox_join(vi a, vi b) { return v_even_pairs(a, b); }
 
 /* Counters first .. first + VL / 2: the first half of them in even 64-bit lanes, the others between them, so that
  * philox_store finds the words of four or fewer lanes in order. */
+typedef uint64_t philox_lanes __attribute__((vector_size(VL * 4)));
 static inline void philox_counters(uint64_t first, vi *lo, vi *hi) {
     static const uint64_t order[8] = {0, VL / 4, 1, VL / 4 + 1, 2, VL / 4 + 2, 3, VL / 4 + 3};
     philox_lanes counter;
@@ -32,63 +29,65 @@ static inline void philox_counters(uint64_t first, vi *lo, vi *hi) {
     *hi = philox_high((vi)counter);
 }
 
-/* Words of VL / 2 counters to memory, counter by counter. */
-static inline void philox_store(vi c0, vi c1, vi c2, vi c3, uint32_t *words) {
-    const vi front = philox_join(c0, c1), back = philox_join(c2, c3);
-    const vi out[2] = {v_pair_lo(front, back), v_pair_hi(front, back)};
-    memcpy(words, out, sizeof out);
+/* The keys of the rounds. */
+#define PHILOX_ROUNDS 10
+typedef struct philox_schedule {
+    uint32_t stream, counter, k0[PHILOX_ROUNDS], k1[PHILOX_ROUNDS];
+} philox_schedule;
+
+static inline void philox_schedule_init(philox_schedule *s, const uint64_t *rng, uint32_t stream) {
+    s->stream = stream, s->counter = (uint32_t)rng[1];
+    for (uint32_t round = 0; round < PHILOX_ROUNDS; round++) {
+        s->k0[round] = (uint32_t)rng[0] + round * 0x9E3779B9u;
+        s->k1[round] = (uint32_t)(rng[0] >> 32) + round * 0xBB67AE85u;
+    }
 }
 
 /* The PHILOX_WORDS words of the counters from first on, in order. */
-static inline void philox_words(uint64_t first, philox_key key, uint32_t *words) {
+static inline __attribute__((always_inline)) void philox_words(uint64_t first, const philox_schedule *key,
+                                                               vi words[2 * PHILOX_SETS]) {
     vi c0[PHILOX_SETS], c1[PHILOX_SETS], c2[PHILOX_SETS], c3[PHILOX_SETS];
     for (int s = 0; s < PHILOX_SETS; s++) {
         philox_counters(first + (uint64_t)(s * VL / 2), &c0[s], &c1[s]);
-        c2[s] = (vi){0} + (int32_t)key.stream;
-        c3[s] = (vi){0} + (int32_t)key.counter;
+        c2[s] = (vi){0} + (int32_t)key->stream;
+        c3[s] = (vi){0} + (int32_t)key->counter;
     }
-    uint32_t k0 = key.seed_lo, k1 = key.seed_hi;
 #pragma GCC unroll 10
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        const vi k0 = (vi){0} + (int32_t)key->k0[round], k1 = (vi){0} + (int32_t)key->k1[round];
         for (int s = 0; s < PHILOX_SETS; s++) {
             const vi p0 = v_mul_even(c0[s], 0xD2511F53u), p1 = v_mul_even(c2[s], 0xCD9E8D57u);
-            c0[s] = v_xor3(philox_high(p1), c1[s], (vi){0} + (int32_t)k0);
+            c0[s] = v_xor3(philox_high(p1), c1[s], k0);
             c1[s] = p1;
-            c2[s] = v_xor3(philox_high(p0), c3[s], (vi){0} + (int32_t)k1);
+            c2[s] = v_xor3(philox_high(p0), c3[s], k1);
             c3[s] = p0;
         }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
     }
-    for (int s = 0; s < PHILOX_SETS; s++) philox_store(c0[s], c1[s], c2[s], c3[s], words + 2 * VL * s);
+    for (int s = 0; s < PHILOX_SETS; s++) {
+        const vi front = philox_join(c0[s], c1[s]), back = philox_join(c2[s], c3[s]);
+        words[2 * s] = v_pair_lo(front, back), words[2 * s + 1] = v_pair_hi(front, back);
+    }
 }
 
-/* factor[i] = scale where word `first + i` is at least threshold, else 0; a threshold of 2^32 drops everything. */
+/* A word keeps its element where it is at least threshold; a threshold of 2^32 drops everything. `from`, `n`: words that
+ * are wanted of those of the counters from `counter` on. */
+static inline int64_t dropout_few(int64_t first, int64_t n, const philox_schedule *key, uint64_t threshold,
+                                  float scale, float *factor) {
+    vi words[2 * PHILOX_SETS];
+    uint32_t word[PHILOX_WORDS];
+    const int64_t skip = first % 4, count = n < PHILOX_WORDS - skip ? n : PHILOX_WORDS - skip;
+    philox_words((uint64_t)(first / 4), key, words);
+    memcpy(word, words, sizeof word);
+    for (int64_t j = 0; j < count; j++) factor[j] = word[skip + j] >= threshold ? scale : 0.0f;
+    return count;
+}
+
+/* factor[i] = scale where word `first + i` keeps, else 0. */
 static void dropout_factors(int64_t first, int64_t n, const uint64_t *rng, uint32_t stream, uint64_t threshold,
                             float scale, float *factor) {
-    const philox_key key = {(uint32_t)rng[0], (uint32_t)(rng[0] >> 32), stream, (uint32_t)rng[1]};
-    const uint32_t last_dropped = (uint32_t)(threshold - 1);
-    const vi limit = ((vi){0} + (int32_t)last_dropped) ^ SIGN_BIT;
-    uint32_t words[PHILOX_WORDS];
-    if (threshold == 0 || threshold >> 32) {
-        for (int64_t i = 0; i < n; i++) factor[i] = threshold == 0 ? scale : 0.0f;
-        return;
-    }
-    for (int64_t i = 0; i < n;) {
-        const int64_t counter = (first + i) / 4, skip = (first + i) % 4;
-        philox_words((uint64_t)counter, key, words);
-        if (skip == 0 && n - i >= PHILOX_WORDS) { /* unsigned order, by flipping the sign bits */
-            for (int k = 0; k < PHILOX_WORDS / VL; k++, i += VL) {
-                vi word;
-                memcpy(&word, words + k * VL, sizeof word);
-                v_store(factor + i, v_float(((word ^ SIGN_BIT) > limit) & v_bits(v_set1(scale))));
-            }
-            continue;
-        }
-        const int64_t count = n - i < PHILOX_WORDS - skip ? n - i : PHILOX_WORDS - skip;
-        for (int64_t j = 0; j < count; j++) factor[i + j] = words[skip + j] > last_dropped ? scale : 0.0f;
-        i += count;
-    }
+    philox_schedule key;
+    philox_schedule_init(&key, rng, stream);
+    for (int64_t i = 0; i < n;) i += dropout_few(first + i, n - i, &key, threshold, scale, factor + i);
 }
 
 /* x * factor, and 0 for factor 0 whatever x is. */
@@ -108,6 +107,51 @@ static void dropout_run(int64_t n, const float *x, float factor, float *y) {
     for (int64_t i = 0; i < n; i += VL) {
         const int m = n - i < VL ? (int)(n - i) : VL;
         v_store_n(y + i, v_dropped(v_load_n(x + i, m), v_set1(factor)), m);
+    }
+}
+
+/* y[i] = x[i] scale where word `first + i` keeps, else 0; first is a multiple of 4. past: y goes past the caches. */
+static inline __attribute__((always_inline)) void dropout_words(int64_t first, int64_t n, const philox_schedule *key,
+                                                                uint64_t threshold, float scale, const float *x,
+                                                                float *y, int past) {
+    const vi limit = ((vi){0} + (int32_t)(uint32_t)(threshold - 1)) ^ SIGN_BIT; /* unsigned order by flipped signs */
+    int64_t i = 0;
+    for (; i + PHILOX_WORDS <= n; i += PHILOX_WORDS) {
+        vi words[2 * PHILOX_SETS];
+        for (int j = 0; j < PHILOX_WORDS; j += FNN_LINE) v_soon(x + i + j + DROPOUT_SOON);
+        philox_words((uint64_t)(first + i) / 4, key, words);
+        for (int v = 0; v < 2 * PHILOX_SETS; v++) {
+            const vm keep = v_above(words[v] ^ SIGN_BIT, limit);
+            const vf value = v_sel(keep, v_load(x + i + v * VL) * scale, v_zero());
+            if (past)
+                v_stream(y + i + v * VL, value);
+            else
+                v_store(y + i + v * VL, value);
+        }
+    }
+    if (i < n) {
+        float factor[PHILOX_WORDS];
+        dropout_few(first + i, n - i, key, threshold, scale, factor);
+        for (int64_t j = 0; j < n - i; j += VL) {
+            const int m = n - i - j < VL ? (int)(n - i - j) : VL;
+            v_store_n(y + i + j, v_dropped(v_load_n(x + i + j, m), v_load_n(factor + j, m)), m);
+        }
+    }
+}
+
+static void dropout_elements(int64_t first, int64_t n, const uint64_t *rng, uint32_t stream, uint64_t threshold,
+                             float scale, const float *x, float *y, int past) {
+    philox_schedule key;
+    if (threshold == 0 || threshold >> 32) {
+        dropout_run(n, x, threshold == 0 ? scale : 0.0f, y);
+        return;
+    }
+    philox_schedule_init(&key, rng, stream);
+    if (past && (uintptr_t)y % sizeof(vf) == 0) {
+        dropout_words(first, n, &key, threshold, scale, x, y, 1);
+        v_stream_end();
+    } else {
+        dropout_words(first, n, &key, threshold, scale, x, y, 0);
     }
 }
 
