@@ -25,7 +25,8 @@ static inline vf v_poly(vf x, const float *c, int degree) {
 /* e^x = 2^n (1 + p): *n and the return value p, for |x| < 200. */
 static inline vf v_exp_reduced(vf x, vf *n) {
     static const float c[] = {4.9999994e-01f, 1.666652e-01f, 4.1668393e-02f, 8.368781e-03f, 1.3814467e-03f};
-    *n = v_round(x * 1.44269504f);
+    const vf magic = v_set1(12582912.0f); /* 1.5 * 2^23 pushes the fraction out, rounding to nearest */
+    *n = v_fma(x, v_set1(1.44269504f), magic) - magic;
     vf r = v_fma(*n, v_set1(-LN2_HI), x);
     r = v_fma(*n, v_set1(-LN2_LO), r);
     return v_fma(r * r, v_poly(r, c, 4), r);
@@ -37,13 +38,22 @@ static inline vf v_exp(vf x) {
     return v_scale2(p + 1.0f, n);
 }
 
-/* e^x - 1 for x <= 88. */
-static inline vf v_expm1(vf x) {
+/* The same for x <= 0. */
+static inline vf v_exp_low(vf x) {
     vf n;
-    const vf p = v_exp_reduced(v_clip(x, -25.0f, 88.0f), &n);
-    const vf scale = v_scale2(v_set1(1.0f), n);
+    const vf p = v_exp_reduced(v_max(v_set1(-105.0f), x), &n);
+    return v_scale2(p + 1.0f, n);
+}
+
+/* e^x - 1 for -25 <= x <= 88. */
+static inline vf v_expm1_near(vf x) {
+    vf n;
+    const vf p = v_exp_reduced(x, &n), scale = v_scale2(v_set1(1.0f), n);
     return v_fma(p, scale, scale - 1.0f);
 }
+
+/* e^x - 1 for x <= 88. */
+static inline vf v_expm1(vf x) { return v_expm1_near(v_clip(x, -25.0f, 88.0f)); }
 
 /* log(x) for normal numbers x > 0, and for 2^shift x where x is 2^shift times too large. */
 static inline vf v_log_shifted(vf x, vf shift) {
@@ -79,11 +89,11 @@ static inline vf v_log1p(vf x) {
 }
 
 /* log(1 + e^x), for any x. */
-static inline vf v_log1p_exp(vf x) { return v_max(v_zero(), x) + v_log1p(v_exp(v_neg_abs(x))); }
+static inline vf v_log1p_exp(vf x) { return v_max(v_zero(), x) + v_log1p(v_exp_low(v_neg_abs(x))); }
 
 /* 1 / (1 + e^-x), and the same of -x in *other, both to full relative precision. */
 static inline vf v_sigmoid_both(vf x, vf *other) {
-    const vf z = v_exp(v_neg_abs(x));
+    const vf z = v_exp_low(v_neg_abs(x));
     const vf large = v_over(v_set1(1.0f), z + 1.0f), small = z * large;
     const vm negative = v_lt(x, v_zero());
     *other = v_sel(negative, large, small);
@@ -91,12 +101,12 @@ static inline vf v_sigmoid_both(vf x, vf *other) {
 }
 
 static inline vf v_sigmoid(vf x) {
-    const vf z = v_exp(v_neg_abs(x));
+    const vf z = v_exp_low(v_neg_abs(x));
     return v_over(v_sel(v_lt(x, v_zero()), z, v_set1(1.0f)), z + 1.0f);
 }
 
 static inline vf v_tanh(vf x) {
-    const vf t = v_expm1(2.0f * v_min(v_set1(10.0f), v_abs(x)));
+    const vf t = v_expm1_near(2.0f * v_min(v_set1(10.0f), v_abs(x)));
     return v_copysign(v_over(t, t + 2.0f), x);
 }
 

@@ -24,7 +24,7 @@ static inline float softmax_max(int64_t n, const float *x) {
 
 /* One vector holds the whole row. */
 static inline vf softmax_short(int n, const float *x) {
-    const vf v = v_load_or_least(x, n), e = v_exp(v - v_hmax(v));
+    const vf v = v_load_or_least(x, n), e = v_exp_low(v - v_hmax(v));
     return e * (1.0f / v_sum(e));
 }
 
@@ -38,12 +38,12 @@ static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, c
         int64_t i = start;
         for (; i + VL <= end; i += VL) {
             v_soon(x + n + i);
-            const vf e = v_exp(v_load(x + i) - max);
+            const vf e = v_exp_low(v_load(x + i) - max);
             sum = sum + e;
             if (y) v_store(y + i, e);
         }
         if (i < end) {
-            const vf e = v_exp(v_load_or_least(x + i, (int)(end - i)) - max);
+            const vf e = v_exp_low(v_load_or_least(x + i, (int)(end - i)) - max);
             sum = sum + e;
             if (y) v_store_n(y + i, e, (int)(end - i));
         }
@@ -79,7 +79,7 @@ static inline void softmax_row(int64_t n, const float *x, float *y) {
 static inline void log_softmax_row(int64_t n, const float *x, float *y) {
     if (n <= VL) {
         const vf v = v_load_or_least(x, (int)n), d = v - v_hmax(v);
-        v_store_n(y, d - v_log(v_set1(v_sum(v_exp(d)))), (int)n);
+        v_store_n(y, d - v_log(v_set1(v_sum(v_exp_low(d)))), (int)n);
         return;
     }
     const float max = softmax_max(n, x);
@@ -158,7 +158,7 @@ static void softmax_cols(int64_t n, int64_t width, int64_t stride, const float *
     for (int64_t i = 0; i < width; i += VL) {
         const int m = width - i < VL ? (int)(width - i) : VL;
         const vf max = strip_max(n, stride, x + i, m);
-        STRIP_STORE(y, v_exp(v_load_n(x + o, m) - max))
+        STRIP_STORE(y, v_exp_low(v_load_n(x + o, m) - max))
         STRIP_SUM(sum, v_load_n(y + o, m))
         const vf scale = 1.0f / sum;
         STRIP_STORE(y, v_load_n(y + o, m) * scale)
@@ -169,7 +169,7 @@ static void log_softmax_cols(int64_t n, int64_t width, int64_t stride, const flo
     for (int64_t i = 0; i < width; i += VL) {
         const int m = width - i < VL ? (int)(width - i) : VL;
         const vf max = strip_max(n, stride, x + i, m);
-        STRIP_SUM(sum, v_exp(v_load_n(x + o, m) - max))
+        STRIP_SUM(sum, v_exp_low(v_load_n(x + o, m) - max))
         const vf log_sum = v_log(sum);
         STRIP_STORE(y, (v_load_n(x + o, m) - max) - log_sum)
     }
