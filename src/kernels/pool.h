@@ -23,6 +23,19 @@ static inline void pool_store(float *y, int64_t at, vf value, int n, int64_t lim
 }
 static inline vi pool_label(int64_t label) { return (vi){0} + (int32_t)label; }
 
+/* n < 16 bytes, without a call. */
+static inline void pool_copy_few(uint8_t *to, const uint8_t *from, int n) {
+    if (n >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + n - 4, from + n - 4, 4);
+    } else {
+        for (int i = 0; i < n; i++) to[i] = from[i];
+    }
+}
+
 static inline void pool_store_index(const fnn_pool *p, void *index, int64_t at, vi value, int n, int64_t limit) {
     uint8_t *bytes = (uint8_t *)index + at, few[VL];
     if (p->wide) {
@@ -31,7 +44,7 @@ static inline void pool_store_index(const fnn_pool *p, void *index, int64_t at, 
         v_store_bytes(bytes, value);
     } else {
         v_store_bytes(few, value);
-        memcpy(bytes, few, (size_t)n);
+        pool_copy_few(bytes, few, n);
     }
 }
 static inline vi pool_load_index(const fnn_pool *p, const void *index, int64_t at, int n, int64_t limit) {

@@ -3,10 +3,7 @@
 #ifndef FASTNN_KERNELS_POOL_ROWS_H
 #define FASTNN_KERNELS_POOL_ROWS_H
 
-#include "pool.h"
-
-#define POOL_UNROLL _Pragma("GCC unroll 9")
-#define POOL_INLINE static inline __attribute__((always_inline))
+#include "pool_flat.h"
 
 /* Of windows, or pairs of pixels, [w0, w1) those whose whole vectors end inside: the vector of w's last channels ends
  * VL behind first + w * step. */
@@ -37,7 +34,7 @@ static inline void pool_pairs(const fnn_pool *p, int64_t i, int64_t c0, int64_t 
                               int64_t *b1) {
     const fnn_cover rows = p->h.cover[i];
     *b0 = *b1 = 0;
-    if (!p->kernel || p->wide) return;
+    if (!p->kernel || p->wide || rows.lo == rows.hi) return;
     for (int64_t a = rows.lo; a < rows.hi && whole; a++)
         if (p->h.hit[a].window < p->h.whole0 || p->h.hit[a].window >= p->h.whole1) return;
     int64_t from = (p->pad_w + 1) / 2, end = (p->w.in - 2 + p->pad_w) / 2 + 1;
@@ -73,6 +70,15 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
     pool_put(dx + pixel + c, two, past);
 }
 
+/* A pixel is in one or two rows of windows of 3, in one of windows of 2, or in none. */
+#define POOL_BY_ROWS(pairs, ...)                                                                                     \
+    if (p->kernel == 2)                                                                                              \
+        pairs(2, 1, __VA_ARGS__);                                                                                    \
+    else if (rows.hi - rows.lo == 1)                                                                                 \
+        pairs(3, 1, __VA_ARGS__);                                                                                    \
+    else                                                                                                             \
+        pairs(3, 2, __VA_ARGS__)
+
 /* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. */
 #define POOL_ROW(W0, W1, N, pixels, shorter)                                                                         \
     do {                                                                                                             \
@@ -83,6 +89,13 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
         }                                                                                                            \
         if ((W1) < (N)) pixels(W1, N);                                                                               \
     } while (0)
+
+/* The rows of taps that the row of windows before this had not. */
+#define POOL_SOON 1024
+POOL_INLINE void pool_soon(const int K, const float *q, int64_t row, int64_t pixel) {
+    POOL_UNROLL for (int i = K - 2; i < K; i++) POOL_UNROLL for (int j = 0; j < 2; j++)
+        v_soon(q + i * row + j * pixel + POOL_SOON);
+}
 
 /* ---- maximum -------------------------------------------------------------------------------------------- */
 
@@ -97,6 +110,7 @@ POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
         for (int64_t c = c0; c < c1; c += VL) {
             const float *q = from + c;
             vf tap[9];
+            pool_soon(K, q, row, p->c);
             POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++)
                 tap[i * K + j] = v_load(q + i * row + j * p->c);
             vf best = tap[0], place = v_zero();
@@ -117,6 +131,10 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
                          void *index) {
     int64_t w0, w1;
     int done = 0;
+    if (pool_is_flat_row(p, o) && !p->wide) {
+        if (!pool_flat(POOL_MAX, p, o, x, y, index)) max_pool_pixels(p, o, 0, p->w.out, c0, c1, x, y, index);
+        return;
+    }
     pool_whole_windows(p, o, c0, c1, &w0, &w1);
 #define MAX_PIXELS(from, to) max_pool_pixels(p, o, from, to, c0, c1, x, y, index)
 #define MAX_WHOLE                                                                                                    \
@@ -128,16 +146,18 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_WHOLE);
 }
 
-POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1,
-                                    int64_t c0, int64_t c1, const float *dy, const uint8_t *index, float *dx) {
+POOL_INLINE void max_pool_bwd_pairs(const int K, const int R, const fnn_pool *p, fnn_cover rows, int64_t b0,
+                                    int64_t b1, int64_t c0, int64_t c1, const float *dy, const uint8_t *index,
+                                    float *dx) {
+    const fnn_hit hit[2] = {p->h.hit[rows.lo], p->h.hit[rows.hi - 1]};
     const int64_t pixel = p->c;
     const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     for (int64_t b = b0; b < b1; b++) {
         float *to = dx + (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
             vf one = v_zero(), two = v_zero();
-            for (int64_t a = rows.lo; a < rows.hi; a++) {
-                const int64_t label = p->h.hit[a].label, at = (p->h.hit[a].window * p->w.out + b) * pixel + c;
+            POOL_UNROLL for (int a = 0; a < R; a++) {
+                const int64_t label = hit[a].label, at = (hit[a].window * p->w.out + b) * pixel + c;
                 const vf d = v_load(dy + at);
                 const vi place = v_load_bytes(index + at);
                 if (K == 3)
@@ -151,67 +171,23 @@ POOL_INLINE void max_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover ro
     }
 }
 
-/* Few channels, windows of 2x2 side by side: whole vectors of the row, each from one vector of dy and of indices by
- * lanes that repeat after some vectors. p->lane: their number and that of the windows they hold; for each the first
- * element of dy within them, then VL lanes of it, then VL labels. */
-static void max_pool_bwd_flat(const fnn_pool *p, int64_t window, int64_t label, const float *dy, const uint8_t *index,
-                              float *dx) {
-    const int32_t *lane = p->lane;
-    const int64_t phases = lane[0], windows = lane[1] * p->c, all = p->h.out * p->w.out * p->c;
-    const int64_t n = (2 * p->w.out < p->w.in ? 2 * p->w.out : p->w.in) * p->c;
-    int64_t at = window * p->w.out * p->c, f = 0;
-    for (lane += 2; f < n; at += windows) {
-        const int32_t *q = lane;
-        for (int64_t i = 0; i < phases && f < n; i++, q += 1 + 2 * VL, f += VL) {
-            const int64_t from = at + q[0], left = n - f;
-            vi where, tap;
-            memcpy(&where, q + 1, sizeof where);
-            memcpy(&tap, q + 1 + VL, sizeof tap);
-            const int lanes = all - from < VL ? (int)(all - from) : VL;
-            const vf d = v_permute(pool_load(dy, from, lanes, all), where);
-            const vf place = v_permute(v_float(pool_load_index(p, index, from, lanes, all)), where);
-            const vf share = v_sel(v_same(v_bits(place), tap + (int32_t)label), d, v_zero());
-            if (left < VL)
-                v_store_n(dx + f, share, (int)left);
-            else
-                v_store(dx + f, share);
-        }
-    }
-}
-
 static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
                              float *dx) {
     int64_t b0, b1;
     const fnn_cover rows = p->h.cover[i];
-    if (p->lane && rows.lo < rows.hi) {
-        max_pool_bwd_flat(p, p->h.hit[rows.lo].window, p->h.hit[rows.lo].label, dy, index, dx);
+    if (p->lane && !p->wide && rows.lo < rows.hi) {
+        pool_bwd_flat(POOL_MAX, p, p->h.hit[rows.lo], &(pool_grads){.dy = dy, .index = index, .dx = dx});
         if (2 * p->w.out < p->w.in) max_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, index, dx);
         return;
     }
     pool_pairs(p, i, c0, c1, 0, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
 #define MAX_BWD_PIXELS(from, to) max_pool_bwd_pixels(p, i, from, to, c0, c1, dy, index, dx)
-#define MAX_BWD_PAIRS                                                                                                \
-    if (p->kernel == 2)                                                                                              \
-        max_pool_bwd_pairs(2, p, rows, b0, b1, c0, c1, dy, index, dx);                                               \
-    else                                                                                                             \
-        max_pool_bwd_pairs(3, p, rows, b0, b1, c0, c1, dy, index, dx)
+#define MAX_BWD_PAIRS POOL_BY_ROWS(max_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, index, dx)
     POOL_ROW(j0, j1, p->w.in, MAX_BWD_PIXELS, MAX_BWD_PAIRS);
 }
 
 /* ---- average -------------------------------------------------------------------------------------------- */
-
-/* x / divisor, rounded as a division is: the quotient's remainder corrects it. inverse: 1 / divisor. */
-static inline vf pool_over(vf x, vf divisor, vf inverse) {
-    const vf q = x * inverse, better = v_fma(v_fma(-q, divisor, x), inverse, q);
-    return v_sel(v_lt(v_abs(q), v_set1(INFINITY)), better, q);
-}
-/* Without a fused multiply-add the remainder is not exact; a power of two needs none of it. */
-#if VL > 4
-#define POOL_OVER(K, x, divisor, inverse) ((K) == 2 ? (x) * (inverse) : pool_over(x, divisor, inverse))
-#else
-#define POOL_OVER(K, x, divisor, inverse) ((x) / (divisor))
-#endif
 
 POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
                                 int64_t c1, const float *x, float *y) {
@@ -224,6 +200,7 @@ POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64
         for (int64_t c = c0; c < c1; c += VL) {
             const float *q = from + c;
             vf sum = v_zero();
+            pool_soon(K, q, row, p->c);
             POOL_UNROLL for (int i = 0; i < K; i++) {
                 vf line = v_zero();
                 POOL_UNROLL for (int j = 0; j < K; j++) line += v_load(q + i * row + j * p->c);
@@ -255,6 +232,10 @@ static int64_t avg_pool_global(const fnn_pool *p, int64_t c0, int64_t c1, const 
 
 static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
     int64_t w0 = 0, w1 = 0;
+    if (p->divisor == 0 && pool_is_flat_row(p, o)) {
+        pool_flat(POOL_AVG, p, o, x, y, NULL);
+        return;
+    }
     if (p->divisor == 0) pool_whole_windows(p, o, c0, c1, &w0, &w1);
     if (p->h.out == 1 && p->w.out == 1) c0 = avg_pool_global(p, c0, c1, x, y);
 #define AVG_PIXELS(from, to) avg_pool_pixels(p, o, from, to, c0, c1, x, y)
@@ -266,8 +247,9 @@ static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, AVG_PIXELS, AVG_WHOLE);
 }
 
-POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1,
-                                    int64_t c0, int64_t c1, const float *dy, float *dx) {
+POOL_INLINE void avg_pool_bwd_pairs(const int K, const int R, const fnn_pool *p, fnn_cover rows, int64_t b0,
+                                    int64_t b1, int64_t c0, int64_t c1, const float *dy, float *dx) {
+    const fnn_hit hit[2] = {p->h.hit[rows.lo], p->h.hit[rows.hi - 1]};
     const int64_t pixel = p->c;
     const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
@@ -276,8 +258,8 @@ POOL_INLINE void avg_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover ro
         float *to = dx + (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
             vf one = v_zero(), two = v_zero();
-            for (int64_t a = rows.lo; a < rows.hi; a++) {
-                const int64_t at = (p->h.hit[a].window * p->w.out + b) * pixel + c;
+            POOL_UNROLL for (int a = 0; a < R; a++) {
+                const int64_t at = (hit[a].window * p->w.out + b) * pixel + c;
                 const vf share = POOL_OVER(K, v_load(dy + at), divisor, inverse);
                 if (K == 3) one += POOL_OVER(K, v_load(dy + at - pixel), divisor, inverse);
                 one += share;
@@ -295,14 +277,15 @@ static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c
         avg_pool_bwd_global(p, c0, c1, dy, dx);
         return;
     }
+    if (p->divisor == 0 && pool_is_flat(p, rows)) {
+        pool_bwd_flat(POOL_AVG, p, p->h.hit[rows.lo], &(pool_grads){.dy = dy, .dx = dx});
+        if (2 * p->w.out < p->w.in) avg_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, dx);
+        return;
+    }
     if (p->divisor == 0) pool_pairs(p, i, c0, c1, 1, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
 #define AVG_BWD_PIXELS(from, to) avg_pool_bwd_pixels(p, i, from, to, c0, c1, dy, dx)
-#define AVG_BWD_PAIRS                                                                                                \
-    if (p->kernel == 2)                                                                                              \
-        avg_pool_bwd_pairs(2, p, rows, b0, b1, c0, c1, dy, dx);                                                      \
-    else                                                                                                             \
-        avg_pool_bwd_pairs(3, p, rows, b0, b1, c0, c1, dy, dx)
+#define AVG_BWD_PAIRS POOL_BY_ROWS(avg_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, dx)
     POOL_ROW(j0, j1, p->w.in, AVG_BWD_PIXELS, AVG_BWD_PAIRS);
 }
 
@@ -316,6 +299,7 @@ POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
         const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
         for (int64_t c = c0; c < c1; c += VL) {
             vf sum = v_zero();
+            pool_soon(K, from + c, row, p->c);
             POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++) {
                 const vf v = v_load(from + c + i * row + j * p->c);
                 sum += v * v;
@@ -327,6 +311,10 @@ POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
 
 static void lp_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
     int64_t w0 = 0, w1 = 0;
+    if (p->norm_type == 2.0 && pool_is_flat_row(p, o)) {
+        pool_flat(POOL_LP, p, o, x, y, NULL);
+        return;
+    }
     if (p->norm_type == 2.0) pool_whole_windows(p, o, c0, c1, &w0, &w1);
 #define LP_PIXELS(from, to) lp_pool_pixels(p, o, from, to, c0, c1, x, y)
 #define LP_WHOLE                                                                                                     \
@@ -335,11 +323,6 @@ static void lp_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, co
     else                                                                                                             \
         lp_pool_whole(3, p, o, w0, w1, c0, c1, x, y)
     POOL_ROW(w0, w1, p->w.out, LP_PIXELS, LP_WHOLE);
-}
-
-POOL_INLINE vf lp_share(const float *dy, const float *y, int64_t at) {
-    const vf value = v_load(y + at);
-    return v_sel(v_eq(value, v_zero()), v_zero(), v_load(dy + at) * (v_set1(1.0f) / value));
 }
 
 POOL_INLINE void lp_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover rows, int64_t b0, int64_t b1, int64_t c0,
@@ -365,6 +348,11 @@ POOL_INLINE void lp_pool_bwd_pairs(const int K, const fnn_pool *p, fnn_cover row
 static void lp_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const float *x,
                             const float *y, float *dx) {
     int64_t b0 = 0, b1 = 0;
+    if (p->norm_type == 2.0 && pool_is_flat(p, p->h.cover[i])) {
+        pool_bwd_flat(POOL_LP, p, p->h.hit[p->h.cover[i].lo], &(pool_grads){dy, x, y, NULL, dx});
+        if (2 * p->w.out < p->w.in) lp_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, x, y, dx);
+        return;
+    }
     if (p->norm_type == 2.0) pool_pairs(p, i, c0, c1, 1, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
 #define LP_BWD_PIXELS(from, to) lp_pool_bwd_pixels(p, i, from, to, c0, c1, dy, x, y, dx)

@@ -329,7 +329,7 @@ typedef struct fnn_pool {
     int64_t kernel, pad_w; /* 2 or 3 where that is height and width of windows at stride 2, else 0 */
     fnn_pool_axis h, w;
     int past;            /* results past the caches */
-    const int32_t *lane; /* see pool_rows.h, pool_flat; NULL: none */
+    const int32_t *lane; /* see pool_flat.h; NULL: none */
     int wide;            /* indices are int32, else uint8 */
     double divisor;      /* of every window; 0: each window's own size */
     double norm_type;    /* power mean */

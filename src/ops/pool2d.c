@@ -42,8 +42,7 @@ void fnn_max_pool_run(const fnn_op *op, void *const *buf, void *scratch, const f
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.out, unit);
+    FNN_POOL_UNITS(plan, p->h.out, u) {
         const int64_t row = (u.n * p->h.out + u.row) * y_row;
         op->k->max_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * x_image, (float *)buf[1] + row,
                             (char *)buf[2] + row * index_bytes);
@@ -57,8 +56,7 @@ void fnn_max_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.in, unit);
+    FNN_POOL_UNITS(plan, p->h.in, u) {
         op->k->max_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * y_image,
                                 (const char *)buf[1] + u.n * y_image * index_bytes,
                                 (float *)buf[2] + (u.n * p->h.in + u.row) * x_row);
@@ -86,8 +84,7 @@ void fnn_avg_pool_run(const fnn_op *op, void *const *buf, void *scratch, const f
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.out, unit);
+    FNN_POOL_UNITS(plan, p->h.out, u) {
         op->k->avg_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.in * p->w.in * p->c,
                             (float *)buf[1] + (u.n * p->h.out + u.row) * p->w.out * p->c);
     }
@@ -99,8 +96,7 @@ void fnn_avg_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.in, unit);
+    FNN_POOL_UNITS(plan, p->h.in, u) {
         op->k->avg_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.out * p->w.out * p->c,
                                 (float *)buf[1] + (u.n * p->h.in + u.row) * p->w.in * p->c);
     }
@@ -131,8 +127,7 @@ static void lp_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.out, unit);
+    FNN_POOL_UNITS(plan, p->h.out, u) {
         op->k->lp_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.in * p->w.in * p->c,
                            (float *)buf[1] + (u.n * p->h.out + u.row) * p->w.out * p->c);
     }
@@ -145,8 +140,7 @@ static void lp_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const 
     int64_t lo, hi;
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    for (int64_t unit = lo; unit < hi; unit++) {
-        const fnn_pool_unit u = fnn_pool_unit_at(plan, p->h.in, unit);
+    FNN_POOL_UNITS(plan, p->h.in, u) {
         const int64_t row = (u.n * p->h.in + u.row) * p->w.in * p->c;
         op->k->lp_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * y_image,
                                (const float *)buf[1] + row, (const float *)buf[2] + u.n * y_image,

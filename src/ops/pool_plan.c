@@ -154,7 +154,20 @@ static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_
     return FNN_OK;
 }
 
-/* Lanes of max_pool_bwd_flat: element f of a row of dx comes from window f / 2c, tap f % 2c / c, channel f % c. */
+/* Lanes of pool_flat: as many windows as fill a vector, two at least. */
+static const int32_t *find_forward_lanes(fnn_pool_plan *plan, int64_t vl, int64_t padding) {
+    const fnn_pool *p = &plan->pool;
+    if (p->kernel != 2 || padding != 0 || p->c < 1 || 2 * p->c > vl || vl > FNN_POOL_LANES || vl <= 4) return NULL;
+    const int64_t windows = vl / p->c;
+    plan->lane[0] = (int32_t)windows;
+    for (int64_t l = 0; l < vl; l++) {
+        const int64_t from = l < windows * p->c ? l / p->c * 2 * p->c + l % p->c : 0;
+        plan->lane[1 + l] = (int32_t)from, plan->lane[1 + vl + l] = (int32_t)(from + p->c);
+    }
+    return plan->lane;
+}
+
+/* Lanes of pool_bwd_flat: element f of a row of dx comes from window f / 2c, tap f % 2c / c, channel f % c. */
 static const int32_t *find_lanes(fnn_pool_plan *plan, int64_t vl, int64_t padding) {
     const fnn_pool *p = &plan->pool;
     const int64_t pair = 2 * p->c;
@@ -186,7 +199,9 @@ fnn_status fnn_pool_init(fnn_op *op, const fnn_pool_windows *ws) {
     const double inputs = (double)(g.n * g.c * g.input_size[0] * g.input_size[1]);
     const double outputs = (double)(g.n * g.c * g.output_size[0] * g.output_size[1]);
     plan->pool.past = 4.0 * (inputs > outputs ? inputs : outputs) >= PAST_BYTES;
-    plan->pool.lane = ws->kernel && ws->padding[0] == 0 ? find_lanes(plan, op->k->vl, ws->padding[1]) : NULL;
+    if (ws->kernel && ws->padding[0] == 0)
+        plan->pool.lane = ws->backward ? find_lanes(plan, op->k->vl, ws->padding[1])
+                                       : find_forward_lanes(plan, op->k->vl, ws->padding[1]);
     plan->splits = rows < ENOUGH_UNITS && g.c >= 2 * SPLIT_CHANNELS ? g.c / SPLIT_CHANNELS : 1;
     op->units = g.c > 0 ? rows * plan->splits : 0;
     op->flops = ws->kernel ? outputs * (double)(ws->kernel[0] * ws->kernel[1]) : inputs;

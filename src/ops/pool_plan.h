@@ -39,10 +39,21 @@ typedef struct fnn_pool_unit {
     int64_t n, row, c0, c1;
 } fnn_pool_unit;
 
-static inline fnn_pool_unit fnn_pool_unit_at(const fnn_pool_plan *plan, int64_t rows, int64_t unit) {
+static inline void fnn_pool_unit_find(const fnn_pool_plan *plan, int64_t rows, int64_t unit, fnn_pool_unit *u) {
     const int64_t split = unit % plan->splits, at = unit / plan->splits;
-    return (fnn_pool_unit){at / rows, at % rows, plan->pool.c * split / plan->splits,
-                           plan->pool.c * (split + 1) / plan->splits};
+    *u = (fnn_pool_unit){at / rows, at % rows, plan->pool.c * split / plan->splits,
+                         plan->pool.c * (split + 1) / plan->splits};
 }
+
+/* The units [lo, hi), one after the other, in u; divisions would take as long as a short row. */
+static inline void fnn_pool_unit_next(const fnn_pool_plan *plan, int64_t rows, int64_t unit, fnn_pool_unit *u) {
+    if (plan->splits > 1 || u->row + 1 == rows)
+        fnn_pool_unit_find(plan, rows, unit, u);
+    else
+        u->row++;
+}
+#define FNN_POOL_UNITS(plan, rows, u)                                                                                \
+    fnn_pool_unit u = {.row = (rows) - 1};                                                                           \
+    for (int64_t unit = lo; unit < hi && (fnn_pool_unit_next(plan, rows, unit, &u), 1); unit++)
 
 #endif

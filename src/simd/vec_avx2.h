@@ -11,6 +11,7 @@
 #define V_HAVE_MUL_EVEN
 #define V_HAVE_BYTES
 #define V_HAVE_PERMUTE
+#define V_HAVE_PERMUTE2
 #define V_HAVE_ACROSS
 #define V_HAVE_STREAM
 
@@ -64,6 +65,9 @@ static inline float v_hmax(vf x) {
 #include "vec_gnu.h"
 
 static inline vf v_permute(vf x, vi lanes) { return (vf)_mm256_permutevar8x32_ps((__m256)x, (__m256i)lanes); }
+static inline vf v_permute2(vf a, vf b, vi lanes) {
+    return v_sel(lanes > VL - 1, v_permute(b, lanes), v_permute(a, lanes)); /* their low three bits count */
+}
 static inline vi v_mul_even(vi a, uint32_t b) { return (vi)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
 static inline vi v_load_bytes(const uint8_t *p) {
     return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));

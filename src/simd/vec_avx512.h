@@ -66,6 +66,9 @@ static inline float v_sum(vf x) {
 }
 static inline float v_hmax(vf x) { return _mm512_reduce_max_ps((__m512)x); }
 static inline vf v_permute(vf x, vi lanes) { return (vf)_mm512_permutexvar_ps((__m512i)lanes, (__m512)x); }
+static inline vf v_permute2(vf a, vf b, vi lanes) {
+    return (vf)_mm512_permutex2var_ps((__m512)a, (__m512i)lanes, (__m512)b);
+}
 static inline vi v_load_bytes(const uint8_t *p) {
     return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }

@@ -14,7 +14,7 @@
  *   v_mul_even(a, b)           the even lanes times b, unsigned, 64 bits each: low halves in even lanes, high in odd ones
  *   v_sum v_hmax               over lanes, in one fixed order
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
- *   v_permute(x, lanes)        x[lanes[i]] for each lane i
+ *   v_permute(x, lanes)        x[lanes[i]] for each lane i; v_permute2(a, b, lanes): of a and b, one after the other
  *   v_load_quads(row, k)       4 floats from each of row[0], row[4], row[8] ... at offset k, one quad a group of 4 lanes
  *   v_transpose_quads(r)       r[0..3] in place: 4x4 transposes within each group of 4 lanes
  *   v_transpose_groups(r)      r[0..VL / 4 - 1] in place: group j of r[i] and group i of r[j] change places
@@ -159,6 +159,13 @@ static inline float v_hmax(vf x) {
 static inline vf v_permute(vf x, vi lanes) {
     vf y;
     for (int i = 0; i < VL; i++) y[i] = x[lanes[i]];
+    return y;
+}
+#endif
+#ifndef V_HAVE_PERMUTE2
+static inline vf v_permute2(vf a, vf b, vi lanes) {
+    vf y;
+    for (int i = 0; i < VL; i++) y[i] = lanes[i] < VL ? a[lanes[i]] : b[lanes[i] - VL];
     return y;
 }
 #endif
