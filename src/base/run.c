@@ -2,9 +2,10 @@
 #include "fpu.h"
 #include "parallel.h"
 
-/* A crude estimate of one thread, only to tell tiny work from the rest: FLOPs and bytes a nanosecond. */
+/* A crude estimate of one thread, only to tell tiny work from the rest: FLOPs and bytes a nanosecond, from the caches,
+ * where all tiny work is. */
 #define FLOPS_PER_NS 64.0
-#define BYTES_PER_NS 16.0
+#define BYTES_PER_NS 64.0
 #define DEFAULT_GRAIN_NS 5000.0
 
 static _Atomic double grain_ns = DEFAULT_GRAIN_NS;

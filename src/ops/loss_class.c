@@ -6,7 +6,8 @@
 
 #include "past.h"
 
-#define BLOCK_ELEMENTS 8192
+#define BLOCK_ELEMENTS 2048 /* of rows whose sums are one: few enough to share a handful of rows evenly */
+#define LONGEST 8192        /* classes of a row that is made before it is stored past the caches */
 
 enum { REDUCE_NONE = 0, REDUCE_SUM = 1, REDUCE_MEAN = 2 };
 
@@ -56,7 +57,7 @@ static int64_t rows_of(const row_problem *q, int64_t block, int64_t *first) {
 }
 
 /* Whether a gradient's rows are made one at a time and stored past the caches. */
-static int goes_past(const row_problem *q) { return q->rows * q->classes > FNN_PAST && q->classes <= BLOCK_ELEMENTS; }
+static int goes_past(const row_problem *q) { return q->rows * q->classes > FNN_PAST && q->classes <= LONGEST; }
 
 static fnn_status init(fnn_op *op) {
     const row_problem q = shape_of(op);
@@ -68,7 +69,7 @@ static fnn_status init(fnn_op *op) {
     op->units = blocks > 0 ? blocks : 1;
     op->scratch_shared = sizeof(row_loss) * (size_t)blocks;
     op->scratch_thread = goes_past(&q) ? sizeof(float) * (size_t)q.classes : 0;
-    op->flops = 32.0 * (double)q.rows * (double)q.classes;
+    op->flops = 16.0 * (double)q.rows * (double)q.classes;
     op->bytes = 8.0 * (double)q.rows * (double)q.classes;
     op->algorithm = "rows";
     return FNN_OK;

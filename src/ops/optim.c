@@ -4,7 +4,7 @@
 
 #include "../kernels/table.h"
 
-#define BLOCK_ELEMENTS 8192
+#define BLOCK_ELEMENTS 1024
 
 #define OPTIM_FIELDS(I, D, A, T) I(T, count) I(T, maximize)
 FNN_PROBLEM(optim_problem, OPTIM_FIELDS)
