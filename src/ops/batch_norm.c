@@ -8,6 +8,7 @@
 
 #define BLOCK_ELEMENTS 65536 /* of a block of sums: few enough blocks that merging them costs nothing */
 #define SHARE_ELEMENTS 4096  /* the least worth sharing of what is elementwise */
+#define PAST (FNN_PAST / 4)  /* outputs of more go past the caches: by then reading x twice has filled them */
 
 #define NORM_FIELDS(I, D, A, T) I(T, rows) I(T, c)
 FNN_PROBLEM(norm_problem, NORM_FIELDS)
@@ -144,7 +145,7 @@ static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const f
     for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
     const fnn_norm norm = {.mean = mean, .scale = scale, .bias = shift};
     op->k->norm_apply(&norm, x + row * c, rows * c, period, (int)q->activation, (float)q->slope,
-                      q->rows * c > FNN_PAST && x != buf[5], (float *)buf[5] + row * c);
+                      q->rows * c > PAST && x != buf[5], (float *)buf[5] + row * c);
 }
 
 FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias y", apply_init, apply_run);
@@ -236,7 +237,7 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
     fnn_team_wait(team);
     const int64_t rows = own_rows(m.rows, m.c, team, &row);
     if (rows <= 0) return;
-    const int past = m.rows * m.c > FNN_PAST && buf[6] != buf[0] && buf[6] != buf[1];
+    const int past = m.rows * m.c > PAST && buf[6] != buf[0] && buf[6] != buf[1];
     const fnn_norm norm = {.mean = coefficients + MEAN * period,
                            .scale = coefficients + SCALE * period,
                            .bias = q->activation ? coefficients + BIAS * period : NULL,
