@@ -54,6 +54,7 @@ def pool_geometries() -> list[tuple[str, Quad, Pair, Pair, Pair, Pair, bool, str
         ("one_channel", (2, 1, 6, 6), (2, 2), (2, 2), none, one, False, "basic"),
         ("batch0", (0, 3, 6, 6), (2, 2), (2, 2), none, one, False, "empty"),
         *_channels_case("c"),
+        *((f"few_{c}", (2, c, 5, 22 + c % 2), (2, 2), (2, 2), none, one, False, "few channels") for c in range(1, 9)),
         ("lines", (2, 70, 23, 31), (3, 3), (2, 2), (1, 1), one, False, "blocks"),
         ("lenet_28", (16, 6, 28, 28), (2, 2), (2, 2), none, one, False, "big"),
         ("resnet_112", (1, 64, 112, 112), (3, 3), (2, 2), (1, 1), one, False, "big"),

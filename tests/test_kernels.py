@@ -169,12 +169,13 @@ def test_nan_of_either_operand(which: str, side: int, level: str) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("channels", [1, 3, 17])
-@pytest.mark.parametrize("kernel", [2, 3])
-def test_max_pooling_lets_nan_win(kernel: int, channels: int, level: str) -> None:
+@pytest.mark.parametrize("channels", [1, 3, 6, 17])
+@pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (2, 1), (3, 1)])
+def test_max_pooling_lets_nan_win(kernel: int, padding: int, channels: int, level: str) -> None:
     _core.set_level(level)
     attrs: dict[str, Any] = {
-        "kernel_size": (kernel,) * 2, "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1), "ceil_mode": False,
+        "kernel_size": (kernel,) * 2, "stride": (2, 2), "padding": (padding,) * 2, "dilation": (1, 1),
+        "ceil_mode": False,
     }  # fmt: skip
     x = np.random.default_rng(0).standard_normal((2, channels, 7, 8)).astype(np.float32)
     x[0, 0, 3, 3] = np.nan
