@@ -19,6 +19,7 @@
 #endif
 #define STRIP_NV 2
 #define STRIP_NR (STRIP_NV * VL)
+#define STRIP_SOON 8 /* channels of weights that are asked for ahead of their turn */
 #define STRIP_UNROLL _Pragma("GCC unroll 16")
 #define STRIP_BASES 4 /* rows that share one base register: row i is base[i / 4] + i % 4 pixels */
 
@@ -84,6 +85,10 @@ static void conv_strip_weights(const fnn_strip_weights *s, const float *w, int64
         for (int i = 0; i < VL; i++) row[i] = w + (j + (i < lanes ? i : lanes - 1)) * s->column_stride;
         for (int64_t c0 = 0; c0 < s->channels; c0 += run / taps) {
             const int64_t from = c0 * s->channel_stride;
+            /* Short runs far apart: nothing but this sees them coming. */
+            if (run == taps && c0 + STRIP_SOON < s->channels)
+                for (int64_t i = 0; i < lanes * taps; i += FNN_LINE)
+                    v_soon(row[0] + from + STRIP_SOON * s->channel_stride + i);
             int64_t e = 0, t = 0, at = c0 * width + j;
             while (e < run) {
                 /* Four neighbours at once; the last four overlap what was done rather than go one by one. */
