@@ -6,6 +6,7 @@
 #define BLOCK_FLOATS ((int64_t)80 << 10) /* copied source lines that stay in the second-level cache, beside a panel */
 #define FEW_PIXELS 2                     /* weights so many times larger than the source: threads share panels */
 #define PANELS_A_THREAD 4                /* below, a thread's share of the panels would be uneven */
+#define SHORT_CHANNELS 64                /* a group's share of a pixel, too short to read it by itself */
 #define LINE 16                          /* floats of a cache line */
 
 /* ---- plan ----------------------------------------------------------------------------------------------- */
@@ -59,7 +60,8 @@ void fnn_strip_finish(fnn_op *op, strip_plan *plan) {
     plan->block_lines = gemm_min(plan->src_h, (plan->block - 1) * plan->step_h + reach);
     const int64_t weights = weight_floats(kernels, plan), source = plan->n * plan->src_h * plan->line;
     plan->by_panels = plan->groups == 1 && weights > FEW_PIXELS * source;
-    op->units = plan->groups * plan->sets * plan->lines;
+    plan->groups_inside = plan->groups > 1 && plan->channels < SHORT_CHANNELS;
+    op->units = (plan->groups_inside ? 1 : plan->groups) * plan->sets * plan->lines;
     op->scratch_shared = (size_t)(plan->groups * weights) * sizeof(float);
     op->scratch_thread = (size_t)(plan->runs * plan->block_lines * plan->line) * sizeof(float);
     if (plan->by_panels) {
@@ -198,6 +200,24 @@ static void run_panel(const fnn_op *op, const strip_call *call, const strip_bloc
     }
 }
 
+/* One group of a block. soon: the source lines of the next block, of which this asks for lines [from, to). */
+static void run_block(const fnn_op *op, const strip_call *call, const strip_block *b, const float *packed,
+                      float *copies, const float *soon, int64_t from, int64_t to) {
+    const strip_plan *plan = call->plan;
+    const int64_t weights = weight_floats(op->k, plan), width = op->k->strip_nr * plan->k;
+    const int64_t run = (b->h1 - b->h0) * plan->line, chunk = (to - from) / plan->panels;
+    const float *group = packed + b->group * weights;
+    for (int64_t r = 0; r < images_of(plan, b->set); r++)
+        copy_lines(op, call, b->set * plan->runs + r, b->group, b->h0, b->h1, copies + r * run);
+    fill_zeros(call, b);
+    for (int64_t j = 0; j < plan->panels; j++) {
+        const int64_t other = j + 1 < plan->panels ? j + 1 : 0;
+        const strip_ahead ahead = {group + other * width, soon + (from + j * chunk) * LINE,
+                                   gemm_min(width, weights - other * width) / LINE, chunk};
+        run_panel(op, call, b, j, copies, run, group + j * width, ahead);
+    }
+}
+
 /* Threads share output lines; weights are packed for all. */
 static void run_by_lines(const fnn_op *op, const strip_call *call, void *scratch, const fnn_team *team) {
     const strip_plan *plan = call->plan;
@@ -209,24 +229,17 @@ static void run_by_lines(const fnn_op *op, const strip_call *call, void *scratch
         pack_panel(op, call, u / plan->panels, u % plan->panels,
                    packed + u / plan->panels * weights + u % plan->panels * width);
     fnn_team_wait(team);
-    fnn_share(plan->groups * plan->sets * plan->lines, team->tid, team->n, &lo, &hi);
+    const int64_t inner = plan->groups_inside ? plan->groups : 1;
+    fnn_share(plan->groups / inner * plan->sets * plan->lines, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo; u < hi;) {
-        const strip_block b = block_at(plan, lo, u, hi);
+        strip_block b = block_at(plan, lo, u, hi);
         u += b.i1 - b.i0;
         const strip_block next = u < hi ? block_at(plan, lo, u, hi) : b;
-        const float *group = packed + b.group * weights;
-        const int64_t run = (b.h1 - b.h0) * plan->line, pixels = plan->src_w * plan->src_pixel;
-        for (int64_t r = 0; r < images_of(plan, b.set); r++)
-            copy_lines(op, call, b.set * plan->runs + r, b.group, b.h0, b.h1, copies + r * run);
-        fill_zeros(call, &b);
+        const int64_t pixels = plan->src_w * plan->src_pixel;
+        const int64_t lines = u < hi ? (next.h1 - next.h0) * pixels / LINE : 0;
         const float *soon = call->src + (next.set * plan->runs * plan->src_h + next.h0) * pixels;
-        const int64_t chunk = u < hi ? (next.h1 - next.h0) * pixels / LINE / plan->panels : 0;
-        for (int64_t j = 0; j < plan->panels; j++) {
-            const int64_t other = j + 1 < plan->panels ? j + 1 : 0;
-            const strip_ahead ahead = {group + other * width, soon + j * chunk * LINE,
-                                       gemm_min(width, weights - other * width) / LINE, chunk};
-            run_panel(op, call, &b, j, copies, run, group + j * width, ahead);
-        }
+        for (int64_t g = 0; g < inner; g++, b.group++)
+            run_block(op, call, &b, packed, copies, soon, lines * g / inner, lines * (g + 1) / inner);
     }
 }
 

@@ -73,6 +73,7 @@ typedef struct strip_plan {
     int64_t dst_image;          /* floats between images of dst */
     int64_t runs, sets, lines;  /* images in a tile, sets of so many, output lines of an image */
     int64_t block, block_lines; /* output lines, and the source lines that they need */
+    int groups_inside;          /* all groups of a block of lines before the next block */
     int by_panels;              /* threads share panels, each packs its own */
     fnn_strip_weights weights;
     int64_t n_parts, *tables;
