@@ -190,6 +190,17 @@ def plain_convs() -> Iterator[Conv]:
     yield Conv("dilation1x3", (1, 3, 6, 12), 4, (3, 3), dilation=(1, 3), group="dilation")
     yield Conv("dilation2_stride2", (1, 4, 11, 12), 5, (3, 3), (2, 2), same(1), (2, 2), group="dilation")
     yield Conv("dilation3_stride2", (1, 2, 13, 12), 3, (2, 3), (2, 3), same(2), (3, 2), group="dilation")
+    # Taps that meet nothing but padding: on one side, on both, of which some between live ones.
+    yield Conv("3x3_map1", (5, 20, 1, 1), 18, (3, 3), padding=same(1), group="dead taps")
+    yield Conv("3x3_map1_groups", (3, 12, 1, 1), 8, (3, 3), padding=same(1), groups=2, group="dead taps")
+    yield Conv("3x3_map1_wide", (3, 17, 1, 1), 7, (3, 3), padding=same(2), group="dead taps")
+    yield Conv("3x3_map1_depthwise", (3, 9, 1, 1), 9, (3, 3), padding=same(1), groups=9, group="dead taps")
+    yield Conv("3x3_line", (2, 18, 1, 9), 20, (3, 3), padding=same(1), group="dead taps")
+    yield Conv("5x5_map2", (2, 17, 2, 2), 6, (5, 5), padding=same(2), group="dead taps")
+    yield Conv("5x3_map2_stride2", (2, 5, 2, 3), 6, (5, 3), (2, 2), (2, 3, 1, 0), group="dead taps")
+    yield Conv("3x3_map3_dilation4", (2, 17, 3, 2), 18, (3, 3), dilation=(4, 3), padding=same(4), group="dead taps")
+    yield Conv("3x3_map2_dilation2", (2, 6, 2, 2), 5, (3, 3), dilation=(2, 3), padding=(3, 4, 3, 4), group="dead taps")
+    yield Conv("2x2_padding_only", (1, 4, 1, 1), 5, (2, 2), dilation=(2, 2), padding=same(1), group="dead taps")
     yield Conv("big_pad", (1, 3, 4, 4), 4, (3, 3), padding=same(5), group="big pad")
     yield Conv("big_pad_stride3", (2, 3, 4, 5), 4, (3, 3), (3, 3), (5, 4, 6, 3), group="big pad")
 

@@ -29,8 +29,17 @@
     I(T, activation) D(T, slope) I(T, accumulate) I(T, statistics) I(T, in_affine) I(T, in_activation) D(T, in_slope)
 
 #define CONV2D_FIELDS(I, D, A, T) CONV2D_GEOMETRY(I, D, A, T) CONV2D_EPILOGUE(I, D, A, T)
+
+/* What was asked for where only the filter's taps from (first_h, first_w) on are computed; see live.h. */
+typedef struct conv2d_whole {
+    int narrowed;
+    int64_t kh, kw, padding[4], first_h, first_w;
+    size_t at; /* of the narrow filters in scratch, in bytes */
+} conv2d_whole;
+
 typedef struct conv2d_problem {
     CONV2D_FIELDS(FNN_STRUCT_I, FNN_STRUCT_D, FNN_STRUCT_A, conv2d_problem)
+    conv2d_whole whole; /* not a field: zero at first */
 } conv2d_problem;
 
 /* Refuses what is no convolution, naming the numbers; sets FLOPs and bytes of what is. */
