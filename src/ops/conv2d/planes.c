@@ -120,16 +120,14 @@ static fnn_status gradient_init(fnn_op *op) {
     plan->column_stride = plan->taps, plan->channel_stride = icg * plan->taps;
     set_width(plan, op->k, strip_phase_size(p->iw, 0, sw), low_w, high_w);
     for (int64_t i = 0; i < plan->n_parts; i++) {
-        const int64_t rh = i / sw, rw = i % sw;
-        const strip_taps h = strip_gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
-                         w = strip_gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh);
-        plan->part[i] = (planes_part){.grid_h = strip_phase_size(p->ih, rh, sh),
-                                      .grid_w = strip_phase_size(p->iw, rw, sw),
-                                      .first = (rh * p->iw + rw) * p->ic,
-                                      .line = sh * p->iw * p->ic,
-                                      .pixel = sw * p->ic,
+        const strip_phase f = strip_gradient_phase(p, i, room);
+        plan->part[i] = (planes_part){.grid_h = f.grid_h,
+                                      .grid_w = f.grid_w,
+                                      .first = f.first,
+                                      .line = f.line,
+                                      .pixel = f.pixel,
                                       .shift = plan->tables + i * p->kw};
-        set_part(plan, &plan->part[i], &h, &w, p->kw);
+        set_part(plan, &plan->part[i], &f.h, &f.w, p->kw);
     }
     finish(op, plan);
     return FNN_OK;

@@ -53,6 +53,24 @@ static inline int64_t strip_phase_size(int64_t size, int64_t r, int64_t stride) 
     return size > r ? gemm_ceil_div(size - r, stride) : 0;
 }
 
+/* Phase i of the gradient for the input: the pixels of dx whose coordinates agree modulo the stride, and their taps.
+ * room: for the taps of both sides. */
+typedef struct strip_phase {
+    int64_t grid_h, grid_w, first, line, pixel;
+    strip_taps h, w;
+} strip_phase;
+
+static inline strip_phase strip_gradient_phase(const conv2d_problem *p, int64_t i, int64_t *room) {
+    const int64_t sh = p->stride[0], sw = p->stride[1], rh = i / sw, rw = i % sw;
+    return (strip_phase){.grid_h = strip_phase_size(p->ih, rh, sh),
+                         .grid_w = strip_phase_size(p->iw, rw, sw),
+                         .first = (rh * p->iw + rw) * p->ic,
+                         .line = sh * p->iw * p->ic,
+                         .pixel = sw * p->ic,
+                         .h = strip_gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
+                         .w = strip_gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh)};
+}
+
 /* ---- plans ---------------------------------------------------------------------------------------------- */
 
 typedef struct strip_part {

@@ -103,16 +103,14 @@ static fnn_status gradient_init(fnn_op *op) {
     plan->runs = fnn_strip_runs(op->k, p->n, strip_phase_size(p->iw, 0, sw));
     set_copy(plan, strip_phase_size(p->iw, 0, sw), 1, low_w, high_w, 0);
     for (int64_t i = 0; i < plan->n_parts; i++) {
-        const int64_t rh = i / sw, rw = i % sw;
-        const strip_taps h = strip_gradient_taps(rh, p->kh, sh, p->padding[0], p->dilation[0], room),
-                         w = strip_gradient_taps(rw, p->kw, sw, p->padding[2], p->dilation[1], room + 2 * p->kh);
-        plan->part[i] = (strip_part){.grid_h = strip_phase_size(p->ih, rh, sh),
-                                     .grid_w = strip_phase_size(p->iw, rw, sw),
-                                     .first = (rh * p->iw + rw) * p->ic,
-                                     .line = sh * p->iw * p->ic,
-                                     .pixel = sw * p->ic,
+        const strip_phase f = strip_gradient_phase(p, i, room);
+        plan->part[i] = (strip_part){.grid_h = f.grid_h,
+                                     .grid_w = f.grid_w,
+                                     .first = f.first,
+                                     .line = f.line,
+                                     .pixel = f.pixel,
                                      .segment = segments_of(plan, p, i)};
-        set_taps(plan, &plan->part[i], &h, &w, p->kw, plan->tables);
+        set_taps(plan, &plan->part[i], &f.h, &f.w, p->kw, plan->tables);
     }
     plan->weights = (fnn_strip_weights){taps, ocg, icg * taps, taps, ocg * icg * taps, plan->tables};
     fnn_strip_finish(op, plan);
