@@ -23,12 +23,12 @@ static inline void pool_store(float *y, int64_t at, vf value, int n, int64_t lim
 }
 static inline vi pool_label(int64_t label) { return (vi){0} + (int32_t)label; }
 
-/* n < 16 bytes, without a call. */
+/* n < VL bytes, without a call. */
 static inline void pool_copy_few(uint8_t *to, const uint8_t *from, int n) {
-    if (n >= 8) {
+    if (VL > 8 && n >= 8) {
         memcpy(to, from, 8);
         memcpy(to + n - 8, from + n - 8, 8);
-    } else if (n >= 4) {
+    } else if (VL > 4 && n >= 4) {
         memcpy(to, from, 4);
         memcpy(to + n - 4, from + n - 4, 4);
     } else {
