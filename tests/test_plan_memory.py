@@ -179,3 +179,71 @@ def test_gradients_do_not_all_live_at_once() -> None:
     assert step._last is not None
     arena = PlanReport(step._last[0].plan).arena_bytes
     assert 256 * 256 * 4 < arena < 1.2 * 256 * 256 * 4
+
+
+class Mobile(nn.Module):
+    """A block as of EfficientNet: batch norm, SiLU, squeeze and excitation, a shortcut, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.expand = nn.Sequential(nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32), nn.SiLU())
+        self.depth = nn.Sequential(
+            nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False), nn.BatchNorm2d(32), nn.SiLU()
+        )
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(32, 8, 1), nn.SiLU(), nn.Conv2d(8, 32, 1))
+        self.project = nn.Sequential(nn.Conv2d(32, 16, 1, bias=False), nn.BatchNorm2d(16))
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Flatten(), nn.Linear(16 * 64, 5))
+
+    def forward(self, x: Any) -> Any:
+        x = self.stem(x)
+        y = self.depth(self.expand(x))
+        return self.head(self.project(y * self.squeeze(y).sigmoid()) + x)
+
+
+def trained(recompute: bool, **options: Any) -> tuple[fn.TrainStep, list[float]]:
+    """A step after three batches, and their losses."""
+    fn.manual_seed(3)
+    model = Mobile()
+    optimizer = fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    step = fn.TrainStep(model, nn.CrossEntropyLoss(), optimizer, recompute=recompute, **options)
+    rng = np.random.default_rng(0)
+    batches = [(rng.standard_normal((6, 3, 8, 8), np.float32), rng.integers(0, 5, 6)) for _ in range(3)]
+    return step, [step(x, y) for x, y in batches]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.5}, {"accumulate": 3}], ids=str)
+def test_values_made_anew_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, threads: int, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("fastnn.graph.recompute.LEAST", 0)
+    _core.set_poison(True)
+    fn.set_num_threads(threads)
+    (kept, losses), (anew, again) = trained(False, **options), trained(True, **options)
+    assert losses == again
+    for (name, a), (_, b) in zip(kept.model.state_dict().items(), anew.model.state_dict().items(), strict=True):
+        assert a.tobytes() == b.tobytes(), name
+    extra = {name: names_of(anew).count(name) - names_of(kept).count(name) for name in set(names_of(anew))}
+    assert {name: n for name, n in extra.items() if n} == {"batch_norm": 3, "silu": 3, "mul": 1}, extra
+
+
+def test_values_made_anew_take_less_memory() -> None:
+    def arena(recompute: bool) -> int:
+        fn.manual_seed(0)
+        blocks: list[nn.Module] = []
+        for i in range(6):
+            blocks += [nn.Conv2d(3 if i == 0 else 16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.SiLU()]
+        model = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5))
+        optimizer = fn.optim.SGD(model.parameters(), lr=0.1)
+        step = fn.TrainStep(model, nn.CrossEntropyLoss(), optimizer, recompute=recompute)
+        step(np.ones((16, 3, 32, 32), np.float32), np.zeros(16, np.int64))
+        assert step._last is not None
+        return PlanReport(step._last[0].plan).arena_bytes
+
+    assert arena(True) < 0.6 * arena(False)
+
+
+def test_small_values_are_kept() -> None:
+    step, _ = trained(True)
+    assert names_of(step).count("batch_norm") == 4

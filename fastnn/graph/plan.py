@@ -20,6 +20,7 @@ from .node import Node
 from .overwrite import taken_over
 from .place import Interval, place
 from .primitive import Call, Step
+from .recompute import recompute
 from .schedule import schedule
 from .spec import Spec
 
@@ -32,13 +33,15 @@ _LATE = ("input", "index", "grad")  # kinds of sources whose arrays may differ f
 class Phase:
     """Calls that run together, the nodes read afterwards, and the flag (if any) that ends the run when set.
 
-    With ``hand_out`` the outputs are written straight into arrays that `Plan.fetch` gives away.
+    With ``hand_out`` the outputs are written straight into arrays that `Plan.fetch` gives away; with ``recompute`` what
+    follows the stop makes large cheap values anew (`graph.recompute`).
     """
 
     calls: list[Call]
     outputs: list[Node]
     stop: Node | None = None
     hand_out: bool = False
+    recompute: bool = False
     fused: list[Call] = field(default_factory=list)
 
 
@@ -167,7 +170,8 @@ class CompiledPlan(Plan):
         self.arena = arena
         kept = {o for p in phases for o in p.outputs} | {p.stop for p in phases if p.stop is not None}
         for phase, fused in zip(phases, _fuse_phases(phases, kept), strict=True):
-            phase.fused = schedule(fused, phase.stop)
+            remade = recompute(fused, phase.stop, kept) if phase.recompute else fused
+            phase.fused = schedule(remade, phase.stop)
         self.roots: dict[Node, Node] = {}
         self.lowered: list[tuple[Call, Step | None]] = []
         self.segments: list[list[tuple[int, int] | Call]] = []
