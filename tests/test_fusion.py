@@ -10,7 +10,7 @@ import pytest
 import fastnn as fn
 from case_data import Case, make_inputs
 from cases import small_cases
-from fastnn import _core, reference
+from fastnn import _core, nn, reference
 from fastnn.graph import eager, run_primitive
 from fastnn.graph.fuse import WITH_EPILOGUE
 from fastnn.graph.node import apply
@@ -79,19 +79,22 @@ def wide(array: Any) -> Any:
 NORMS = [case for case in CASES if case.primitive == "batch_norm" and case.group != "empty"]
 
 
+@pytest.mark.parametrize("activation", ["relu", "silu"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("case", NORMS, ids=lambda case: case.id)
-def test_relu_backward_in_batch_norm_backward(case: Case, training: bool) -> None:
-    """The one fused call against ReLU's backward, then batch norm's: as oracles, and bit by bit as kernels."""
+def test_activation_in_batch_norm_and_its_backward(case: Case, training: bool, activation: str) -> None:
+    """The fused calls against the activation's and batch norm's own: as oracles, and bit by bit as kernels."""
     _core.set_grain(0.0)
     _core.set_poison(True)
     make_room()
-    parts = ("batch_norm", "relu", "relu_bwd", "batch_norm_bwd")
+    parts = ("batch_norm", activation, f"{activation}_bwd", "batch_norm_bwd")
     eps = case.attrs["eps"]
 
     def chain(run: Any, dy: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any) -> Any:
-        y = run("relu", run("batch_norm", x, mean, var, weight, bias, eps=eps))
-        grads = run("batch_norm_bwd", run("relu_bwd", dy, y), x, mean, var, weight, eps=eps, training=training)
+        between = run("batch_norm", x, mean, var, weight, bias, eps=eps)
+        y = run(activation, between)
+        inner = run(f"{activation}_bwd", dy, y if activation == "relu" else between)
+        grads = run("batch_norm_bwd", inner, x, mean, var, weight, eps=eps, training=training)
         return [y, *grads]
 
     fused = eager(lambda *nodes: tuple(chain(apply, *nodes)))
@@ -109,8 +112,35 @@ def test_relu_backward_in_batch_norm_backward(case: Case, training: bool) -> Non
             actual = fused(*images)
             (phase,) = last_plan().phases
             names = [(call.name, call.fused) for call in phase.fused if call.name in parts]
-            assert names == [("batch_norm", {"activation": "relu"}), ("batch_norm_bwd", {"activation": "relu"})], names
+            fusion = {"activation": activation}
+            assert names == [("batch_norm", fusion), ("batch_norm_bwd", fusion)], names
             check_no_overrun(f"{case.id}, level {level}, {threads} threads")
             for value, same, want in zip(actual, alone, expected, strict=True):
                 assert value.tobytes() == same.tobytes(), (level, threads)
                 np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
+def test_silu_is_fused_alone_where_nothing_is_differentiated() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU()).eval()
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 5), np.float32)
+    with fn.no_grad():
+        assert "batch_norm+silu" in str(model.plan(x))
+        inside = model[1](model[0](x))
+        np.testing.assert_array_equal(model(x), fn.silu(inside))
+
+
+def test_silu_stays_where_its_input_is_read_elsewhere() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Any) -> Any:
+            y = self.norm(x)
+            return fn.silu(y) * y
+
+    model = Both()
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 5), np.float32)
+    assert "batch_norm+silu" not in str(model.plan(x))
+    y = model.norm(x)
+    np.testing.assert_array_equal(model(x), fn.silu(y) * y)

@@ -225,7 +225,7 @@ def test_values_made_anew_give_the_same_bits(
     for (name, a), (_, b) in zip(kept.model.state_dict().items(), anew.model.state_dict().items(), strict=True):
         assert a.tobytes() == b.tobytes(), name
     extra = {name: names_of(anew).count(name) - names_of(kept).count(name) for name in set(names_of(anew))}
-    assert {name: n for name, n in extra.items() if n} == {"batch_norm": 3, "silu": 3, "mul": 1}, extra
+    assert {name: n for name, n in extra.items() if n} == {"batch_norm": 3, "silu": 1, "mul": 1}, extra
 
 
 def test_values_made_anew_take_less_memory() -> None:
@@ -241,7 +241,8 @@ def test_values_made_anew_take_less_memory() -> None:
         assert step._last is not None
         return PlanReport(step._last[0].plan).arena_bytes
 
-    assert arena(True) < 0.6 * arena(False)
+    one = 16 * 16 * 32 * 32 * 4  # bytes of a value; six blocks keep two each, or one and what is being worked on
+    assert arena(False) - arena(True) >= 4 * one
 
 
 def test_small_values_are_kept() -> None:

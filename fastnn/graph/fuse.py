@@ -65,7 +65,7 @@ def relu_bwd_into_batch_norm_bwd(calls: Sequence[Call], kept: set[Node]) -> list
         forward = producer.get(relu.inputs[1])
         if forward is None or forward.name != "batch_norm" or forward.fused != {"activation": "relu"}:
             continue
-        if forward.inputs[:4] != call.inputs[1:5] or forward.attrs["eps"] != call.attrs["eps"]:
+        if not _is_backward_of(call, forward, dy):
             continue
         inputs = (relu.inputs[0], *call.inputs[1:], forward.inputs[4])
         replaced[call] = Call(call.primitive, inputs, call.attrs, call.outputs, {"activation": "relu"}, call.scope)
@@ -73,7 +73,56 @@ def relu_bwd_into_batch_norm_bwd(calls: Sequence[Call], kept: set[Node]) -> list
     return [new for call in calls if (new := replaced.get(call, call)) is not None]
 
 
-RULES: tuple[Rule, ...] = (relu_into_epilogue, relu_bwd_into_batch_norm_bwd)
+def silu_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
+    """Let batch norm apply the SiLU that reads its output, and its backward the derivative.
+
+    SiLU's backward needs what it was applied to: batch norm's backward finds it again from x. So both are fused, or,
+    where there is no backward, the forward alone; the value between the two is nowhere.
+    """
+    readers: dict[Node, list[Call]] = {}
+    for call in calls:
+        for node in call.inputs:
+            if node is not None:
+                readers.setdefault(node, []).append(call)
+    replaced: dict[Call, Call | None] = {}
+    for norm in calls:
+        between = norm.outputs[0] if norm.name == "batch_norm" and not norm.fused else None
+        if between is None or between in kept:
+            continue
+        names = [call.name for call in readers.get(between, [])]
+        if sorted(names) not in (["silu"], ["silu", "silu_bwd"]):
+            continue
+        by_name = dict(zip(names, readers[between], strict=True))
+        if "silu_bwd" in by_name:
+            derivative = by_name["silu_bwd"]
+            inner = derivative.outputs[0]
+            (backward, *others) = readers.get(inner, [norm])
+            if others or inner in kept or not _is_backward_of(backward, norm, inner):
+                continue
+            inputs = (derivative.inputs[0], *backward.inputs[1:], norm.inputs[4])
+            fused = {"activation": "silu"}
+            replaced[backward] = Call(
+                backward.primitive, inputs, backward.attrs, backward.outputs, fused, backward.scope
+            )
+            replaced[derivative] = None
+        outputs = by_name["silu"].outputs
+        replaced[norm] = Call(norm.primitive, norm.inputs, norm.attrs, outputs, {"activation": "silu"}, norm.scope)
+        replaced[by_name["silu"]] = None
+    return [new for call in calls if (new := replaced.get(call, call)) is not None]
+
+
+def _is_backward_of(call: Call, norm: Call, dy: Node) -> bool:
+    """Tell whether a call is the unfused backward of this batch norm, for this gradient."""
+    return (
+        call.name == "batch_norm_bwd"
+        and not call.fused
+        and call.inputs[0] is dy
+        and call.inputs[1:5] == norm.inputs[:4]
+        and call.attrs["eps"] == norm.attrs["eps"]
+    )
+
+
+RULES: tuple[Rule, ...] = (relu_into_epilogue, relu_bwd_into_batch_norm_bwd, silu_into_batch_norm)
 
 
 def fuse(calls: Sequence[Call], kept: set[Node]) -> list[Call]:

@@ -7,6 +7,7 @@
 #ifndef FASTNN_KERNELS_NORM_H
 #define FASTNN_KERNELS_NORM_H
 
+#include "eltwise.h"
 #include "gemm.h"
 #include "types.h"
 
@@ -47,16 +48,18 @@ static inline void norm_store(float *p, vf x, int n) {
 }
 static inline int norm_lanes(int64_t j, int64_t width) { return width - j < VL ? (int)(width - j) : VL; }
 
-/* dy where the forward's ReLU let (x - mean) scale + bias through: d is x - mean. */
-static inline vf norm_kept(vf dy, vf d, vf scale, vf bias) {
-    return v_sel(v_le(v_fma(d, scale, bias), v_zero()), v_zero(), dy);
+/* The gradient by what the forward's activation (ReLU or SiLU) was applied to, (x - mean) scale + bias: d is x - mean. */
+static inline vf norm_inner(int activation, vf dy, vf d, vf scale, vf bias) {
+    const vf value = v_fma(d, scale, bias), none = v_zero();
+    return activation == FNN_ACT_SILU ? act_silu_bwd(dy, value, none, none) : act_relu_bwd(dy, value, none, none);
 }
 
 /* ---- sums over rows ------------------------------------------------------------------------------------- */
 
-typedef enum { NORM_STATS, NORM_GRAD, NORM_GRAD_RELU } norm_mode;
+/* The last two for the gradient of an activation's output. */
+typedef enum { NORM_STATS, NORM_GRAD, NORM_GRAD_RELU, NORM_GRAD_SILU } norm_mode;
 
-/* Per column: what is taken off x; scale and bias of the forward for NORM_GRAD_RELU; the two sums. */
+/* Per column: what is taken off x; scale and bias of the forward where there is an activation; the two sums. */
 typedef struct norm_columns {
     float middle[NORM_WIDTH], scale[NORM_WIDTH], bias[NORM_WIDTH], sum[NORM_WIDTH], product_sum[NORM_WIDTH];
 } norm_columns;
@@ -81,8 +84,9 @@ static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, con
             vf d = norm_load(here + v * VL, lanes) - middle[v];
             if (lanes < VL) d = v_sel(v_head(lanes), d, v_zero());
             vf g = mode == NORM_STATS ? d : norm_load(there + v * VL, lanes);
-            if (mode == NORM_GRAD_RELU)
-                g = norm_kept(g, d, v_load(p->scale + j + v * VL), v_load(p->bias + j + v * VL));
+            if (mode >= NORM_GRAD_RELU)
+                g = norm_inner(mode == NORM_GRAD_SILU ? FNN_ACT_SILU : FNN_ACT_RELU, g, d,
+                               v_load(p->scale + j + v * VL), v_load(p->bias + j + v * VL));
             s[v] += g;
             q[v] = v_fma(g, d, q[v]);
         }
@@ -116,7 +120,7 @@ static inline __attribute__((always_inline)) void norm_block(norm_mode mode, con
     const int64_t whole = rows / repeat, rest = rows % repeat * c, at = whole * repeat * stride;
     const size_t bytes = (size_t)(width + VL) * sizeof(float);
     norm_spread(p.middle, middle, c, repeat);
-    if (mode == NORM_GRAD_RELU) {
+    if (mode >= NORM_GRAD_RELU) {
         norm_spread(p.scale, scale, c, repeat);
         norm_spread(p.bias, bias, c, repeat);
     }
@@ -176,13 +180,15 @@ static void norm_merge_stats(const float *partial, int64_t blocks, int64_t strid
 
 /* ---- gradients' sums ------------------------------------------------------------------------------------ */
 
-/* Sums of g and of g (x - mean) of c <= FNN_NORM_COLUMNS channels over the rows of a block; g is dy, or with a bias
- * what the forward's ReLU lets through of it. */
+/* Sums of g and of g (x - mean) of c <= FNN_NORM_COLUMNS channels over the rows of a block; g is dy, or what the
+ * forward's activation makes of it. */
 static void norm_grad_block(const float *dy, const float *x, int64_t rows, int64_t stride, int64_t c,
-                            const float *mean, const float *scale, const float *bias, float *sum,
+                            const float *mean, const float *scale, const float *bias, int activation, float *sum,
                             float *product_sum) {
-    if (bias)
+    if (activation == FNN_ACT_RELU)
         norm_block(NORM_GRAD_RELU, x, dy, rows, stride, c, mean, scale, bias, sum, product_sum);
+    else if (activation == FNN_ACT_SILU)
+        norm_block(NORM_GRAD_SILU, x, dy, rows, stride, c, mean, scale, bias, sum, product_sum);
     else
         norm_block(NORM_GRAD, x, dy, rows, stride, c, mean, NULL, NULL, sum, product_sum);
 }
@@ -249,36 +255,41 @@ static void norm_apply(const fnn_norm *q, const float *x, int64_t count, int64_t
                        int past, float *y) {
     if (activation == FNN_ACT_RELU) {
         NORM_DESCEND(y, act_apply(norm_value(q, x + at, j, n), FNN_ACT_RELU, v_zero()))
+    } else if (activation == FNN_ACT_SILU) {
+        NORM_DESCEND(y, v_silu(norm_value(q, x + at, j, n)))
     } else {
         NORM_DESCEND(y, act_apply(norm_value(q, x + at, j, n), activation, v_set1(slope)))
     }
 }
 
 /* (dy - offset - (x - mean) slope) scale */
-static inline vf norm_grad_value(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n, int relu) {
+static inline vf norm_grad_value(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n,
+                                 int activation) {
     const vf d = norm_soon(x, n) - norm_load(q->mean + j, n), scale = norm_load(q->scale + j, n);
     vf g = norm_soon(dy, n);
-    if (relu) g = norm_kept(g, d, scale, norm_load(q->bias + j, n));
+    if (activation) g = norm_inner(activation, g, d, scale, norm_load(q->bias + j, n));
     return ((g - norm_load(q->offset + j, n)) - d * norm_load(q->slope + j, n)) * scale;
 }
 
-/* The same without offset and slope: x counts for the ReLU alone, without one not even where it is NaN. */
-static inline vf norm_scaled(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n, int relu) {
+/* The same without offset and slope: x counts for the activation alone, without one not even where it is NaN. */
+static inline vf norm_scaled(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n, int activation) {
     vf g = norm_soon(dy, n);
     const vf scale = norm_load(q->scale + j, n);
-    if (relu) g = norm_kept(g, norm_soon(x, n) - norm_load(q->mean + j, n), scale, norm_load(q->bias + j, n));
-    return g * scale;
+    if (!activation) return g * scale;
+    return norm_inner(activation, g, norm_soon(x, n) - norm_load(q->mean + j, n), scale, norm_load(q->bias + j, n)) *
+           scale;
 }
 
 static void norm_grad_apply(const fnn_norm *q, const float *dy, const float *x, int64_t count, int64_t period,
-                            int past, float *dx) {
-    const int relu = q->bias != NULL;
-    if (q->slope && relu) {
-        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, 1))
+                            int activation, int past, float *dx) {
+    if (q->slope && activation == FNN_ACT_RELU) {
+        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, FNN_ACT_RELU))
+    } else if (q->slope && activation) {
+        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, FNN_ACT_SILU))
     } else if (q->slope) {
-        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, 0))
+        NORM_DESCEND(dx, norm_grad_value(q, dy + at, x + at, j, n, FNN_ACT_NONE))
     } else {
-        NORM_DESCEND(dx, norm_scaled(q, dy + at, x + at, j, n, relu))
+        NORM_DESCEND(dx, norm_scaled(q, dy + at, x + at, j, n, activation))
     }
 }
 

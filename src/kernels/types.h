@@ -7,7 +7,7 @@
 
 /* ---- gemm and convolution ------------------------------------------------------------------------------- */
 
-typedef enum { FNN_ACT_NONE = 0, FNN_ACT_RELU = 1, FNN_ACT_LEAKY_RELU = 2 } fnn_activation;
+typedef enum { FNN_ACT_NONE, FNN_ACT_RELU, FNN_ACT_LEAKY_RELU, FNN_ACT_SILU /* batch norm's alone */ } fnn_activation;
 
 #define GEMM_MC                                                                                                      \
     168 /* rows of a packed block of A: whole tiles at every level; also the rows of one statistics block */

@@ -16,7 +16,7 @@ FNN_PROBLEM(norm_problem, NORM_FIELDS)
 #define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, activation) D(T, slope)
 FNN_PROBLEM(apply_problem, APPLY_FIELDS)
 
-/* activation: of the forward, none or ReLU; then dy is the gradient of its output. */
+/* activation: of the forward, none, ReLU or SiLU; then dy is the gradient of its output. */
 #define BWD_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, training) I(T, activation)
 FNN_PROBLEM(bwd_problem, BWD_FIELDS)
 
@@ -121,6 +121,9 @@ static fnn_status apply_init(fnn_op *op) {
     const apply_problem *q = op->problem;
     const fnn_status status = check(op, q->rows, q->c);
     if (status != FNN_OK) return status;
+    if (q->activation < FNN_ACT_NONE || q->activation > FNN_ACT_SILU)
+        return fnn_fail(op, FNN_INVALID, "batch_norm: expected activation 0 to 3, got %lld",
+                        (long long)q->activation);
     op->units = shares(q->rows, q->c);
     op->scratch_thread = 3 * sizeof(float) * (size_t)op->k->norm_period(q->c);
     op->flops = 3.0 * (double)q->rows * (double)q->c;
@@ -159,8 +162,8 @@ static fnn_status bwd_init(fnn_op *op) {
     const bwd_problem *q = op->problem;
     const fnn_status status = check(op, q->rows, q->c);
     if (status != FNN_OK) return status;
-    if (q->activation != FNN_ACT_NONE && q->activation != FNN_ACT_RELU)
-        return fnn_fail(op, FNN_UNSUPPORTED, "batch_norm_bwd: expected no activation or ReLU, got %lld",
+    if (q->activation != FNN_ACT_NONE && q->activation != FNN_ACT_RELU && q->activation != FNN_ACT_SILU)
+        return fnn_fail(op, FNN_UNSUPPORTED, "batch_norm_bwd: expected no activation, ReLU or SiLU, got %lld",
                         (long long)q->activation);
     const cut m = cut_matrix(q->rows, q->c);
     op->units = m.blocks * m.chunks > 0 ? m.blocks * m.chunks : 1;
@@ -211,9 +214,8 @@ static void sum_blocks(const fnn_op *op, void *const *buf, const cut *m, const f
         float *partial = partial_of(m, partials, &p);
         const int64_t at = p.row * m->c + p.channel;
         op->k->norm_grad_block(dy + at, x + at, p.rows, m->c, p.channels, coefficients + MEAN * period + p.channel,
-                               coefficients + SCALE * period + p.channel,
-                               q->activation ? coefficients + BIAS * period + p.channel : NULL, partial,
-                               partial + m->c);
+                               coefficients + SCALE * period + p.channel, coefficients + BIAS * period + p.channel,
+                               (int)q->activation, partial, partial + m->c);
     }
 }
 
@@ -240,11 +242,11 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
     const int past = m.rows * m.c > PAST && buf[6] != buf[0] && buf[6] != buf[1];
     const fnn_norm norm = {.mean = coefficients + MEAN * period,
                            .scale = coefficients + SCALE * period,
-                           .bias = q->activation ? coefficients + BIAS * period : NULL,
+                           .bias = coefficients + BIAS * period,
                            .offset = coefficients + OFFSET * period,
                            .slope = q->training ? coefficients + SLOPE * period : NULL};
     op->k->norm_grad_apply(&norm, (const float *)buf[0] + row * m.c, (const float *)buf[1] + row * m.c, rows * m.c,
-                           period, past, (float *)buf[6] + row * m.c);
+                           period, (int)q->activation, past, (float *)buf[6] + row * m.c);
 }
 
 FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight ?bias dx dweight dbias", bwd_init, bwd_run);

@@ -11,7 +11,7 @@ from ..spec import Spec
 
 __all__ = ["ACTIVATIONS", "fused_activation"]
 
-ACTIVATIONS = {None: 0, "relu": 1, "leaky_relu": 2}  # fnn_activation of src/kernels/types.h
+ACTIVATIONS = {None: 0, "relu": 1, "leaky_relu": 2, "silu": 3}  # fnn_activation of src/kernels/types.h
 
 Grads = tuple[Node | None, ...]
 
