@@ -143,6 +143,20 @@ def test_a_weight_is_updated_after_its_last_reader() -> None:
     assert names.index("sgd_step") > last
 
 
+@pytest.mark.parametrize("view", [lambda w: w, lambda w: w[::-1], lambda w: w.T, lambda w: w[:, :3]], ids=range(4))
+def test_a_parameter_as_input_is_read_as_it_was(view: Any) -> None:
+    def trained_on(copied: bool) -> bytes:
+        fn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Tanh(), nn.Linear(3, 3))
+        x = view(model[2].weight.data)  # updated before the first layer reads it again
+        step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.5))
+        for _ in range(3):
+            step(x.copy() if copied else x, np.ones((3, 3), np.float32))
+        return b"".join(p.data.tobytes() for p in model.parameters())
+
+    assert trained_on(True) == trained_on(False)
+
+
 def test_python_in_the_backward_comes_before_any_update() -> None:
     """An operation written in Python may fail: nothing is updated by then."""
 

@@ -55,6 +55,13 @@ class _Settings:
 _numbers = itertools.count()
 
 
+def _owner(array: np.ndarray) -> int:
+    """Return the id of the array that owns the memory of this one."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array)
+
+
 def _expect_parts(model: Any, loss: Any, optimizer: Any) -> None:
     """Refuse what cannot be a model, a loss or an optimizer; a class given for an instance is the usual slip."""
     for name, value, fits, wanted in (
@@ -94,6 +101,7 @@ class _StepPlan:
         self.structure = flatten(output, lambda v: isinstance(v, Node), leaves)
         self.outputs: list[Node] = leaves
         self.parameters, self.grads = self._differentiate(owner, one)
+        self.updated = {_owner(p.data) for p in self.parameters}
         with trace.recording(), trace.scope(type(owner.optimizer).__name__):
             self._update(owner, update)
         updates = trace.effects[len(forward_effects) :]
@@ -311,7 +319,8 @@ class TrainStep:
             self.optimizer.signature(),
         )
         plan = runtime.plans.get(key, lambda: _StepPlan(self, structure, specs, update))
-        return plan, {i: a for i, (a, _) in enumerate(prepared)}
+        # A parameter given as input is updated before the backward has read it for the last time.
+        return plan, {i: a.copy("K") if _owner(a) in plan.updated else a for i, (a, _) in enumerate(prepared)}
 
     def _loss_signature(self) -> Any:
         return runtime_of(self.loss).signature(self.loss) if hasattr(self.loss, "modules") else id(self.loss)
