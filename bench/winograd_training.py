@@ -7,7 +7,7 @@ the first weights changed. The differences of the smoothed losses are printed as
 A net with ReLU and max pooling is asked for a quarter. There any difference, be it one of a last bit, grows to one and
 the same size, as it changes which side of a kink a pixel is on: the net says whether "fast" matters, not how large an
 error is. A smooth net (SiLU, average pooling) hardly magnifies anything, and shows the error itself: it is asked for a
-thousandth, which the multiplied error exceeds.
+thousandth, which the multiplied error exceeds. Mean accuracies may differ from those of "exact" by half a point.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ WINDOW = 20  # steps that a smoothed loss is the mean of
 TIMES = 30  # the error of the version that must fail
 SHARES = {"sharp": 0.25, "smooth": 0.001}  # of the difference between seeds, that a net allows
 RATES = {"sharp": 0.02, "smooth": 0.1}
+ACCURACY = 0.005  # how far mean accuracies may be apart
 WAYS = ("exact", "fast", "worse", "last bit")
 
 
@@ -165,7 +166,8 @@ def main() -> None:
         result = compare(data, settings, asked.seeds, WAYS)
         print(json.dumps(result, indent=1))
         for way in WAYS:
-            kept[way] &= result[way]["share"] <= allowed
+            apart = abs(np.mean(result[way]["accuracy"]) - np.mean(result["exact"]["accuracy"]))
+            kept[way] &= bool(result[way]["share"] <= allowed and apart <= ACCURACY)
     for way in WAYS:
         print(f"{way}: {'within' if kept[way] else 'past'} the bounds")
 

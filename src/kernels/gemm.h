@@ -3,9 +3,9 @@
  *   C[m x n] (+)= sum over k of A[k][row] * B[k][column], then bias, residual, activation, statistics.
  *
  * A is packed or read in place. Packed, panels hold GEMM_MR rows: panel[k][GEMM_MR]; in place, either row i of A is k
- * contiguous floats at a + i * a_row, or the k-th column is m contiguous floats at a + k * a_step. Where few panels of B meet each row, packing would cost more than it
- * saves; where a_row is a multiple of 4 KB all rows of a tile share one set of the first-level cache, and packing
- * pays soon. B panels hold up to GEMM_NV vectors: panel[k][width], where width is the panel's columns rounded up to
+ * contiguous floats at a + i * a_row, or the k-th column is m contiguous floats at a + k * a_step. Where few panels of
+ * B meet each row, packing would cost more than it saves; where a_row is a multiple of 4 KB all rows of a tile share
+ * one set of the first-level cache, and packing pays soon. B panels hold up to GEMM_NV vectors: panel[k][width], where width is the panel's columns rounded up to
  * whole vectors; columns past n hold anything, and never reach C. Each element of C is one chain of multiply-adds in
  * the order of k, whatever tile it falls in. */
 #ifndef FASTNN_KERNELS_GEMM_H
