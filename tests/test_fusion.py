@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastnn as fn
-from case_data import Case, make_inputs
+from case_data import Case, Input, make_inputs
 from cases import small_cases
+from cases_loss import optimizer_rows
+from cases_matrix import f, linear_geometries
 from fastnn import _core, nn, reference
 from fastnn.graph import eager, run_primitive
+from fastnn.graph.execute import _run_function
 from fastnn.graph.fuse import WITH_EPILOGUE
 from fastnn.graph.node import apply
+from fastnn.nn import functional as F
 from oracle import channels_last, check_no_overrun, compare, last_plan, make_room, placed, run_oracle
 from tolerances import terms
 
@@ -144,3 +149,76 @@ def test_silu_stays_where_its_input_is_read_elsewhere() -> None:
     assert "batch_norm+silu" not in str(model.plan(x))
     y = model.norm(x)
     np.testing.assert_array_equal(model(x), fn.silu(y) * y)
+
+
+def updates() -> list[tuple[Case, int]]:
+    """Optimizer steps for weights of linear layers, with the rows that their gradient is a sum over."""
+    found = []
+    for name, lead, inside, outside, group in linear_geometries():
+        shape = f(outside, inside)
+        for row in optimizer_rows(shape, Input(shape.shape, "positive")):
+            if group == "empty" or name in ("small", "past_depth", "long_batch") or row.name == "momentum_step3":
+                case = Case(row.primitive, f"{name}_{row.name}", row.inputs, row.attrs, group)
+                found.append((case, math.prod(lead)))
+    return found
+
+
+@pytest.mark.parametrize(("case", "rows"), updates(), ids=lambda v: v.id if isinstance(v, Case) else "")
+def test_gradient_in_the_update(case: Case, rows: int) -> None:
+    """The fused step against the gradient's sum and the optimizer's step: as oracles, and bit by bit as kernels."""
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    make_room()
+    outside, inside = case.shape(0)
+    rng = np.random.default_rng(rows)
+    x, dy = (rng.standard_normal((rows, n), np.float32) for n in (inside, outside))
+    p, _, *rest = make_inputs(case, "floats")
+
+    def chain(run: Any, p: Any, *rest: Any) -> None:
+        *rest, dy, x = rest
+        run(case.primitive, p, run("linear_bwd_weights", dy, x), *rest, **case.attrs)
+
+    def result(run: Any, wide: bool = False) -> list[Any]:
+        arrays = [None if a is None else np.array(a, np.float64 if wide else a.dtype) for a in (p, *rest)]
+        run(*arrays, *((np.float64(dy), np.float64(x)) if wide else (dy, x)))
+        return [a for a in arrays if a is not None]
+
+    def fused(*arrays: Any) -> None:
+        exact = [True] * sum(a is not None for a in arrays)
+        _run_function(lambda *nodes: chain(apply, *nodes), ("fused", case.id), arrays, {}, exact)
+        (phase,) = last_plan().phases
+        assert [(c.name, c.fused) for c in phase.fused] == [(case.primitive, {"gradient": "linear_bwd_weights"})]
+
+    expected = result(lambda *a: chain(lambda name, *b, **attrs: getattr(reference, name)(*b, **attrs), *a), True)
+    for level in _core.levels() if case.group != "big" else _core.levels()[-1:]:
+        _core.set_level(level)
+        fn.set_num_threads(1)
+        alone = result(lambda *a: chain(run_primitive, *a))
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            actual = result(fused)
+            check_no_overrun(f"{case.id}, level {level}, {threads} threads")
+            for value, same, want in zip(actual, alone, expected, strict=True):
+                assert value.tobytes() == same.tobytes(), (level, threads)
+                np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-4 * np.abs(want).max(initial=0.0))
+
+
+def test_a_gradient_that_is_read_elsewhere_stays() -> None:
+    """Where it is kept, clipped, summed or accumulated, and where its factors are updated themselves."""
+
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Parameter(np.eye(3, dtype=np.float32) + i) for i in range(2))
+
+        def forward(self, x: Any) -> Any:
+            return x @ F.linear(self.a.view(3, 3), self.b)
+
+    x, y = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
+    options: list[dict[str, Any]] = [{"keep_grads": True}, {"clip_norm": 1.0}, {"clip_value": 1.0}, {"accumulate": 2}]
+    for model, settings in [(nn.Linear(3, 3), o) for o in options] + [(Product(), {})]:
+        step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1), **settings)
+        assert not any("gradient" in call.fused for call in step.plan_of(x, y).phases[0].fused), (model, settings)
+    model = nn.Linear(3, 3)
+    step = fn.TrainStep(model, nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+    assert any("gradient" in call.fused for call in step.plan_of(x, y).phases[0].fused)

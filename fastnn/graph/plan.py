@@ -170,8 +170,8 @@ class CompiledPlan(Plan):
         self.arena = arena
         kept = {o for p in phases for o in p.outputs} | {p.stop for p in phases if p.stop is not None}
         for phase, fused in zip(phases, _fuse_phases(phases, kept), strict=True):
-            remade = recompute(fused, phase.stop, kept) if phase.recompute else fused
-            phase.fused = schedule(remade, phase.stop)
+            ordered = schedule(fused, phase.stop)
+            phase.fused = recompute(ordered, phase.stop, kept) if phase.recompute else ordered
         self.roots: dict[Node, Node] = {}
         self.lowered: list[tuple[Call, Step | None]] = []
         self.segments: list[list[tuple[int, int] | Call]] = []
@@ -398,10 +398,10 @@ def _fuse_phases(phases: Sequence[Phase], kept: set[Node]) -> Iterable[list[Call
         bounds.append(phase.calls)
     fused = fuse(calls, kept)
     home = {id(o): k for k, phase_calls in enumerate(bounds) for c in phase_calls for o in c.outputs}
-    effects = {id(c): k for k, phase_calls in enumerate(bounds) for c in phase_calls if not c.outputs}
+    effects = {c.mutated[0]: k for k, phase_calls in enumerate(bounds) for c in phase_calls if not c.outputs}
     result: list[list[Call]] = [[] for _ in phases]
     for call in fused:
-        result[home[id(call.outputs[0])] if call.outputs else effects[id(call)]].append(call)
+        result[home[id(call.outputs[0])] if call.outputs else effects[call.mutated[0]]].append(call)
     return result
 
 

@@ -20,9 +20,9 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
     """Return the calls with cheap forward values made anew where the backward first reads them.
 
     The backward is what follows the call that sets ``stop``. A value qualifies if it is large, the backward reads it,
-    and all that it is made of is there until then in any case: so its memory is free between its last use in the
-    forward and that point, for one more pass. The last layers are looked at first, so that a chain (batch norm, then
-    an activation) is made anew as a whole from the one value that is kept.
+    and all that it is made of is there, unchanged, until then in any case: so its memory is free between its last use
+    in the forward and that point, for one more pass. The last layers are looked at first, so that a chain (batch
+    norm, then an activation) is made anew as a whole from the one value that is kept.
     """
     border = next((i for i, call in enumerate(calls) if stop in call.outputs), len(calls))
     uses: dict[Node, list[int]] = {}
@@ -30,6 +30,7 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
         for node in calls[i].inputs:
             if node is not None:
                 uses.setdefault(node, []).append(i)
+    roots, written = _first_writes(calls, border)
     clones: dict[int, list[Call]] = {}
     renamed: dict[Node, Node] = {}
     for call in reversed(calls[:border]):
@@ -37,7 +38,10 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
         if y is None or call.name not in CHEAP or y in kept or y not in uses or y.spec.nbytes < LEAST:
             continue
         at = min(uses[y])
-        if not all(_is_there(node, at, uses, y) for node in call.inputs if node is not None):
+        inputs = [node for node in call.inputs if node is not None]
+        if not all(_is_there(node, at, uses, y) for node in inputs):
+            continue
+        if any(written.get(roots.get(node, node), at) < at for node in inputs):
             continue
         clone = Call(call.primitive, call.inputs, call.attrs, (), call.fused, call.scope)
         clone.outputs = (Node(y.trace, y.spec, call=clone, name=y.name),)
@@ -51,6 +55,19 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
         result += [_renamed(clone, renamed) for clone in clones.get(i, [])]
         result.append(_renamed(calls[i], renamed))
     return result
+
+
+def _first_writes(calls: Sequence[Call], border: int) -> tuple[dict[Node, Node], dict[Node, int]]:
+    """Return what each view shows, and where after the border memory that is not the plan's is written first."""
+    roots: dict[Node, Node] = {}
+    written: dict[Node, int] = {}
+    for i, call in enumerate(calls):
+        if call.inputs and call.inputs[0] is not None and call.primitive.alias(call):
+            roots[call.outputs[0]] = roots.get(call.inputs[0], call.inputs[0])
+        if i > border:
+            for node in call.mutated:
+                written.setdefault(roots.get(node, node), i)
+    return roots, written
 
 
 def _is_there(node: Node, at: int, uses: dict[Node, list[int]], y: Node) -> bool:

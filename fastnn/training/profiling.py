@@ -151,7 +151,7 @@ def profile(model: Any, *inputs: Any, rounds: int = ROUNDS) -> Profile:
     >>> model = fn.nn.Linear(4, 2)
     >>> step = fn.TrainStep(model, fn.nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
     >>> result = fn.profile(step, np.ones((8, 4)), np.ones((8, 2)))
-    >>> "linear_bwd_weights" in result.by_operation()
+    >>> "linear" in result.by_operation()
     True
     """
     if not (isinstance(model, TrainStep) or hasattr(model, "named_modules")):

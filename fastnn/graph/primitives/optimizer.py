@@ -14,6 +14,8 @@ class _OptimizerStep(Primitive):
 
     outputs = ""
     hyper_names: ClassVar[tuple[str, ...]]
+    number: ClassVar[int]  # fnn_optimizer of src/ops/optim.h
+    variant: ClassVar[str] = ""  # the attribute that the C side calls so
 
     def infer(self, p: Spec, g: Spec, step: Spec, hyper: Spec, *state: Spec | None, **attrs: Any) -> tuple[Spec, ...]:
         if p.dtype != "float32":
@@ -38,8 +40,25 @@ class _OptimizerStep(Primitive):
     def lower(self, call: Call) -> list[Step]:
         p: Node | None = call.inputs[0]
         assert p is not None
+        if call.fused:
+            return [self._with_gradient(call, p)]
         fields = {"count": p.spec.size, **{name: int(value) for name, value in call.attrs.items()}}
         return [Step(self.name, fields, list(call.inputs))]
+
+    def _with_gradient(self, call: Call, p: Node) -> Step:
+        """Return the one step for a call that fusion gave dy for g, and x as a last input."""
+        _, dy, step, hyper, *state, x = call.inputs
+        out_features, in_features = p.shape
+        fields = {
+            "rows": x.spec.size // max(in_features, 1) if x is not None else 0,
+            "in_features": in_features,
+            "out_features": out_features,
+            "optimizer": self.number,
+            "maximize": int(call.attrs["maximize"]),
+            "variant": int(call.attrs.get(self.variant, False)),
+        }
+        state += [None] * (3 - len(state))
+        return Step("linear_update", fields, [dy, x, p, step, hyper, *state])
 
 
 @register
@@ -47,6 +66,8 @@ class SgdStep(_OptimizerStep):
     """``p -= lr b, b = momentum b + (1 - dampening) g``; the first b is g; nesterov: ``p -= lr (g + momentum b)``."""
 
     name = "sgd_step"
+    number = 0
+    variant = "nesterov"
     inputs = "p:any g:c step:any hyper:any ?momentum_buffer:any"
     mutates = ("p", "step", "momentum_buffer")
     hyper_names = ("lr", "momentum", "dampening", "weight_decay")
@@ -57,6 +78,7 @@ class AdagradStep(_OptimizerStep):
     """``s += g^2, p -= lr / (1 + step lr_decay) g / (sqrt(s) + eps)``."""
 
     name = "adagrad_step"
+    number = 1
     inputs = "p:any g:c step:any hyper:any state_sum:any"
     mutates = ("p", "step", "state_sum")
     hyper_names = ("lr", "lr_decay", "weight_decay", "eps")
@@ -67,6 +89,7 @@ class RmspropStep(_OptimizerStep):
     """``v = alpha v + (1 - alpha) g^2, p -= lr g / (sqrt(v) + eps)``; with a mean of gradients, centred by it."""
 
     name = "rmsprop_step"
+    number = 2
     inputs = "p:any g:c step:any hyper:any square_avg:any ?grad_avg:any ?momentum_buffer:any"
     mutates = ("p", "step", "square_avg", "grad_avg", "momentum_buffer")
     hyper_names = ("lr", "alpha", "eps", "weight_decay", "momentum")
@@ -77,6 +100,8 @@ class AdamStep(_OptimizerStep):
     """Adam; ``decoupled`` is AdamW's weight decay; a third state array makes it AMSGrad."""
 
     name = "adam_step"
+    number = 3
+    variant = "decoupled"
     inputs = "p:any g:c step:any hyper:any exp_avg:any exp_avg_sq:any ?max_exp_avg_sq:any"
     mutates = ("p", "step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     hyper_names = ("lr", "beta1", "beta2", "eps", "weight_decay")

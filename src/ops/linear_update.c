@@ -1,0 +1,151 @@
+/* The gradient of a linear layer's weights together with the optimizer's step that it is for: dw = dy^T x, then p and
+ * its state move by dw (see optim.h). A block of dw is made in a thread's scratch, in the second-level cache, and used
+ * there: dw is nowhere as a whole. Sums run in the order of linear_bwd_weights, so p has the bits of the two ops. */
+#include <stdlib.h>
+
+#include "gemm_core.h"
+#include "optim.h"
+
+#define X_FLOATS ((int64_t)128 << 10)    /* most of x that is packed at once, to stay in the second-level cache ... */
+#define BLOCK_FLOATS ((int64_t)64 << 10) /* ... beside a block of dw */
+#define SLACK 64                         /* floats past a packed buffer that a whole-vector store may touch */
+
+#define LINEAR_UPDATE_FIELDS(I, D, A, T)                                                                             \
+    I(T, rows) I(T, in_features) I(T, out_features) I(T, optimizer) I(T, maximize) I(T, variant)
+FNN_PROBLEM(linear_update_problem, LINEAR_UPDATE_FIELDS)
+
+enum { DY, X, P, STEP, HYPER, STATE };
+
+typedef struct update_plan {
+    gemm_plan gemm;
+    int64_t mc, nc, ld; /* rows and columns of a block of dw, floats from one row of it to the next */
+} update_plan;
+
+/* Where a thread keeps what it works on. */
+typedef struct update_scratch {
+    int64_t *rows;
+    float *a, *b, *c;
+} update_scratch;
+
+static size_t a_bytes(const update_plan *p) {
+    return fnn_round_up((size_t)(p->mc * p->gemm.kc + SLACK) * sizeof(float));
+}
+static size_t b_bytes(const update_plan *p) {
+    return fnn_round_up((size_t)(p->nc * p->gemm.k + SLACK) * sizeof(float));
+}
+#define ROWS_BYTES (GEMM_MC * sizeof(int64_t))
+
+static update_scratch cut(const update_plan *p, void *scratch) {
+    char *a = (char *)scratch + ROWS_BYTES, *b = a + a_bytes(p);
+    return (update_scratch){scratch, (float *)a, (float *)b, (float *)(b + b_bytes(p))};
+}
+
+static void plan_blocks(update_plan *p, const fnn_kernels *kernels) {
+    const int64_t nr = kernels->gemm_nr, mr = kernels->gemm_mr, panels = gemm_max(1, p->gemm.panels);
+    const int64_t room = gemm_min(X_FLOATS / gemm_max(1, p->gemm.k), BLOCK_FLOATS / mr);
+    const int64_t most = gemm_max(1, room / nr), blocks = gemm_ceil_div(panels, most);
+    p->nc = gemm_ceil_div(panels, blocks) * nr;
+    p->ld = (gemm_ceil_div(p->nc, FNN_LINE) | 1) * FNN_LINE; /* odd: rows of a tile in sets of their own */
+    p->mc = gemm_max(1, gemm_min(BLOCK_FLOATS / p->nc, gemm_min(p->gemm.m, GEMM_MC)) / mr) * mr;
+}
+
+static fnn_status linear_update_init(fnn_op *op) {
+    const linear_update_problem *q = op->problem;
+    const int64_t m = q->out_features, n = q->in_features, k = q->rows;
+    if (m < 0 || n < 0 || k < 0)
+        return fnn_fail(op, FNN_INVALID, "expected sizes of at least 0, got %lld rows of %lld features to %lld",
+                        (long long)k, (long long)n, (long long)m);
+    if (q->optimizer < 0 || q->optimizer >= FNN_OPTIMIZERS)
+        return fnn_fail(op, FNN_INVALID, "expected an optimizer from 0 to %d, got %lld", FNN_OPTIMIZERS - 1,
+                        (long long)q->optimizer);
+    update_plan *p = op->plan = malloc(sizeof *p);
+    if (!p) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    fnn_gemm_plan_init(&p->gemm, op->k, GEMM_REDUCTION, 1, m, n, k);
+    plan_blocks(p, op->k);
+    op->units = gemm_max(1, fnn_gemm_units(&p->gemm));
+    op->scratch_shared = fnn_gemm_shared_bytes(&p->gemm);
+    if (p->gemm.chunks > 1)
+        op->scratch_thread = gemm_max(fnn_gemm_thread_bytes(&p->gemm), (size_t)n * sizeof(float));
+    else
+        op->scratch_thread = ROWS_BYTES + a_bytes(p) + b_bytes(p) + (size_t)(p->mc * p->ld) * sizeof(float);
+    const int arrays = fnn_optimizer_arrays((fnn_optimizer)q->optimizer);
+    op->flops = (2.0 * (double)k + 4.0 * arrays) * (double)m * (double)n;
+    op->bytes = 4.0 * ((double)k * (double)(m + n) + 2.0 * arrays * (double)m * (double)n);
+    op->algorithm = "by blocks";
+    return FNN_OK;
+}
+
+/* One block of dw: rows [i, i + m) by the columns from j on that b holds. */
+static void make_block(const gemm_call *call, const update_plan *p, const update_scratch *s, int64_t i, int64_t m,
+                       int64_t n) {
+    fnn_gemm_block g = {.m = m, .n = n, .a = s->a, .b = s->b, .c = s->c, .rows = s->rows};
+    g.b_panel = call->kernels->gemm_nr * p->gemm.k;
+    for (int64_t k0 = 0; k0 == 0 || k0 < p->gemm.k; k0 += p->gemm.kc) {
+        g.k = gemm_min(p->gemm.kc, p->gemm.k - k0), g.b_first = k0;
+        g.add_c = k0 > 0, g.last = k0 + p->gemm.kc >= p->gemm.k;
+        call->a.pack(&call->a, call->kernels, 0, i, m, k0, g.k, s->a);
+        call->kernels->gemm_block(&g);
+    }
+}
+
+/* Rows [i0, i1) by columns [j0, j1) of dw and of what it moves. */
+static void update_region(const gemm_call *call, const update_plan *p, const fnn_update *u, int64_t i0, int64_t i1,
+                          int64_t j0, int64_t j1, void *scratch) {
+    const update_scratch s = cut(p, scratch);
+    for (int64_t q = 0; q < p->mc; q++) s.rows[q] = q * p->ld;
+    for (int64_t j = j0; j < j1; j += p->nc) {
+        const int64_t n = gemm_min(p->nc, j1 - j);
+        call->b.pack(&call->b, call->kernels, 0, j, n, 0, p->gemm.k, s.b);
+        for (int64_t i = i0; i < i1; i += p->mc) {
+            const int64_t m = gemm_min(p->mc, i1 - i);
+            make_block(call, p, &s, i, m, n);
+            for (int64_t q = 0; q < m; q++)
+                fnn_update_apply(u, call->kernels, (i + q) * p->gemm.n + j, n, s.c + s.rows[q]);
+        }
+    }
+}
+
+/* Where a long sum was cut: the parts are added row by row. */
+static void merge_and_update(const gemm_call *call, const update_plan *p, const fnn_update *u, float *row,
+                             const fnn_team *team) {
+    const int64_t n = p->gemm.n;
+    int64_t lo, hi;
+    fnn_team_wait(team);
+    fnn_share(p->gemm.m, team->tid, team->n, &lo, &hi);
+    for (int64_t i = lo; i < hi; i++) {
+        call->kernels->conv_merge_weights(row, call->partials + i * n, p->gemm.chunks, p->gemm.m * n, 1, n, n);
+        fnn_update_apply(u, call->kernels, i * n, n, row);
+    }
+}
+
+static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const linear_update_problem *q = op->problem;
+    const update_plan *p = op->plan;
+    const fnn_update u = fnn_update_of((fnn_optimizer)q->optimizer, q->maximize != 0, q->variant != 0, buf[P],
+                                       buf[STEP], buf[HYPER], buf + STATE);
+    const gemm_call call = {
+        .plan = &p->gemm,
+        .kernels = op->k,
+        .a = {.pack = fnn_gemm_pack_strided_a, .data = buf[DY], .stride = 1, .k_stride = q->out_features},
+        .b = {.pack = fnn_gemm_pack_strided_b, .data = buf[X], .stride = 1, .k_stride = q->in_features},
+        .rows = gemm_plain_rows(p->gemm.n),
+        .partials = scratch,
+    };
+    void *mine = fnn_thread_scratch(op, scratch, team->tid);
+    if (p->gemm.chunks > 1) {
+        fnn_gemm_run(op, &call, scratch, team);
+        merge_and_update(&call, p, &u, mine, team);
+    } else {
+        int64_t lo, hi;
+        fnn_share(p->gemm.units_per_batch, team->tid, team->n, &lo, &hi);
+        const int64_t tile = p->gemm.by_rows ? op->k->gemm_mr : op->k->gemm_nr;
+        if (p->gemm.by_rows)
+            update_region(&call, p, &u, lo * tile, gemm_min(p->gemm.m, hi * tile), 0, p->gemm.n, mine);
+        else
+            update_region(&call, p, &u, 0, p->gemm.m, lo * tile, gemm_min(p->gemm.n, hi * tile), mine);
+    }
+    fnn_update_count(buf[STEP], team);
+}
+
+FNN_OP_CLASS(linear_update, linear_update_problem, "dy x p step hyper ?state0 ?state1 ?state2", linear_update_init,
+             linear_update_run);
