@@ -149,3 +149,16 @@ def test_only_arrays_of_floats_are_filled() -> None:
         init.zeros_([1.0])
     with pytest.raises(TypeError, match="got ndarray"):
         init.zeros_(np.zeros(3, int))
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4), (65537,), (257, 513), (3, 300, 301)], ids=str)
+def test_draws_in_pieces_are_those_of_one_draw(shape: tuple[int, ...]) -> None:
+    for fill, draw in ((init.uniform_, "random"), (init.normal_, "standard_normal")):
+        one, other = np.random.default_rng(3), np.random.default_rng(3)
+        array = fill(np.full(shape, np.nan, np.float32), -0.25, 0.75, generator=one)
+        scale = np.float32(1.0 if draw == "random" else 0.75)
+        expected = getattr(other, draw)(shape, dtype=np.float32) * scale - np.float32(0.25)
+        np.testing.assert_array_equal(array, expected)
+        assert one.random() == other.random()
+        turned = np.empty(shape[::-1], np.float32).T
+        np.testing.assert_array_equal(fill(turned, -0.25, 0.75, generator=np.random.default_rng(3)), expected)

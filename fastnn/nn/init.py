@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
 Filled = TypeVar("Filled", Parameter, np.ndarray)
 
 _thread = threading.local()
+_PIECE = 1 << 16  # elements drawn at a time
 
 _CONVOLUTIONS = tuple(f"conv{kind}{dims}d" for kind in ("", "_transpose") for dims in (1, 2, 3))
 _LINEAR = ("linear", "sigmoid", *_CONVOLUTIONS)
@@ -142,6 +143,22 @@ def dirac_(tensor: Filled, groups: int = 1) -> Filled:
 # ---- random fills ----
 
 
+def _fill(array: np.ndarray, draw: Callable[[int], np.ndarray], scale: float, shift: float) -> None:
+    """Fill with ``draw(n) * scale + shift``, some at a time: the layer may be as large as half the memory.
+
+    The stream of numbers is that of one draw.
+    """
+    if not array.flags.c_contiguous:
+        values = np.empty(array.shape, array.dtype)
+        _fill(values, draw, scale, shift)
+        array[...] = values
+        return
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        part = flat[start : start + _PIECE]
+        part[...] = draw(part.size) * np.float32(scale) + np.float32(shift)
+
+
 def uniform_(tensor: Filled, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Filled:
     """Fill from the uniform distribution on [a, b).
 
@@ -158,8 +175,8 @@ def uniform_(tensor: Filled, a: float = 0.0, b: float = 1.0, generator: np.rando
         raise ValueError(f"uniform_: expected a <= b, got {a} and {b}")
     if _left_out():
         return tensor
-    draw = _draws(generator).random(array.shape, dtype=np.float32)
-    array[...] = draw * np.float32(b - a) + np.float32(a)
+    rng = _draws(generator)
+    _fill(array, lambda n: rng.random(n, dtype=np.float32), b - a, a)
     return tensor
 
 
@@ -172,8 +189,8 @@ def normal_(
         raise ValueError(f"normal_: expected std >= 0, got {std}")
     if _left_out():
         return tensor
-    draw = _draws(generator).standard_normal(array.shape, dtype=np.float32)
-    array[...] = draw * np.float32(std) + np.float32(mean)
+    rng = _draws(generator)
+    _fill(array, lambda n: rng.standard_normal(n, dtype=np.float32), std, mean)
     return tensor
 
 
