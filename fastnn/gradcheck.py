@@ -105,19 +105,20 @@ def _analytic(module: Any, structure: Any, specs: Sequence[Any], arrays: list[np
         p.grad = None
     try:
         mp = ModulePlan(module, structure, specs, Runtime(), True)
-        seed_plan(mp.plan)
+        plan = mp.whole()
+        seed_plan(plan)
         values = dict(enumerate(arrays))
-        mp.plan.run(0, values)
+        plan.run(0, values)
         draw = np.random.default_rng(seed)
         seeds = [None if dy is None else draw.uniform(0.5, 1.5, dy.shape).astype(np.float32) for dy in mp.dys]
         for dy, v in zip(mp.dys, seeds, strict=True):
             if dy is not None and v is not None and dy.source is not None:
                 memory = v.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2) if dy.spec.layout == "nhwc" else v
                 values[dy.source[1]] = memory
-        mp.plan.run(1, values)
-        inputs = [None if d is None else mp.plan.fetch(d) for d in mp.dxs]
+        plan.run(1, values)
+        inputs = [None if d is None else plan.fetch(d) for d in mp.dxs]
         grads = [None if p.grad is None else p.grad.copy() for p in parameters]
-        return (inputs, list(zip(parameters, grads, strict=True))), seeds, mp.plan.rng.copy()
+        return (inputs, list(zip(parameters, grads, strict=True))), seeds, plan.rng.copy()
     finally:
         for p, g in zip(parameters, saved, strict=True):
             p.grad = g

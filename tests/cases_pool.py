@@ -168,6 +168,7 @@ def normalization_cases() -> Iterator[Case]:
         yield from batch_norm_cases(name, shape, group)
     empty: list[Given] = [f(0, 4, 3, 3), f(4), p(4)]
     yield Case("batch_norm", "batch0", tuple(empty), {"eps": 1e-5}, "empty")
+    yield from batch_norm_fold_cases()
     for momentum, mark in ((0.1, "momentum"), (None, "cumulative"), (1.0, "replace")):
         for size in (1, 5, 40):
             inputs = (f(size), p(size), Input((), "count"), f(size), p(size))
@@ -189,6 +190,23 @@ def batch_norm_cases(name: str, shape: tuple[int, ...], group: str) -> Iterator[
         mark = "train" if training else "eval"
         yield Case("batch_norm_bwd", f"{name}_{mark}", (dy, x, mean, var, weight), attrs, group)
         yield Case("batch_norm_bwd", f"{name}_{mark}_plain", (dy, x, mean, var), attrs, group)
+
+
+def batch_norm_fold_cases() -> Iterator[Case]:
+    rows: list[tuple[str, tuple[int, ...], str]] = [
+        ("filters", (6, 5, 3, 3), "basic"),
+        ("one", (1, 1, 1, 1), "basic"),
+        ("depthwise", (130, 1, 3, 3), "blocks"),
+        ("rows", (7, 6), "basic"),
+        ("many", (300, 70, 3, 3), "blocks"),
+        ("long", (3, 9000), "blocks"),
+        *((f"k{size}", (5, size), "tails") for size in lane_tails()),
+    ]
+    for name, w, group in rows:
+        c = w[0]
+        yield Case("batch_norm_fold", name, (f(*w), f(c), p(c), f(c), f(c), f(c)), {"eps": 1e-5}, group)
+        yield Case("batch_norm_fold", f"{name}_plain", (f(*w), f(c), p(c)), {"eps": 1e-3}, group)
+    yield Case("batch_norm_fold", "offset", (f(4, 3), f(4), p(4), None, None, f(4)), {"eps": 1e-5})
 
 
 def lrn_cases() -> Iterator[Case]:

@@ -226,6 +226,7 @@ def test_a_stored_node_says_that_it_is_one():
 
 
 def test_capture_and_hooks_give_the_values_inside():
+    fn.set_precision("exact")  # else batch norm is folded where nobody looks
     model, x = conv_net().eval(), images()
     values = fn.capture(model, ["0", "4", ""])(x)
     np.testing.assert_array_equal(values[""], model(x))

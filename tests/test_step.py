@@ -154,6 +154,7 @@ def test_a_non_finite_loss_updates_nothing_and_names_the_layer():
 
 
 def test_output_is_the_last_prediction():
+    fn.set_precision("exact")  # else batch norm is folded where no gradient goes by
     model = net().eval()
     x, y = batches(1)[0]
     expected = model(x)

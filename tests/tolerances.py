@@ -213,10 +213,18 @@ def _norm_bwd_scales(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return dx * (scale * weight).reshape(per_channel), dweight, dbias
 
 
+def _norm_fold_scales(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
+    _, mean, var, weight, bias, offset = [*inputs, None, None, None][:6]
+    sizes = [0.0 if a is None else np.abs(np.float64(a)) for a in (mean, offset, bias)]
+    scale = (1.0 if weight is None else np.abs(np.float64(weight))) / np.sqrt(np.float64(var) + case.attrs["eps"])
+    return np.zeros(()), (sizes[0] + sizes[1]) * scale + sizes[2]
+
+
 BATCH_NORM: dict[str, Callable[[Case, Sequence[Any]], tuple[Array, ...]]] = {
     "batch_norm_stats": _stats_scales,
     "batch_norm": _norm_scales,
     "batch_norm_bwd": _norm_bwd_scales,
+    "batch_norm_fold": _norm_fold_scales,
 }
 
 

@@ -9,13 +9,14 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from .. import _backend
 from .differentiate import differentiate
 from .node import Node, apply, as_node
 from .plan import Phase, Plan, make_plan
 from .prepare import flatten, is_array, prepare_all, real_array, unflatten
 from .primitive import find
 from .runtime import Runtime, grad_enabled, runtime_of, seed_plan
-from .shortcut import recall, remember
+from .shortcut import recall, remember, shortcut_of
 from .spec import Spec, default_layout
 from .trace import Trace, current_trace
 
@@ -46,30 +47,47 @@ def to_memory(array: Any, spec: Spec, who: str) -> np.ndarray:
 
 
 class ModulePlan:
-    """A module traced for inputs of given specs: forward, and backward where gradients are kept."""
+    """A module traced for inputs of given specs: forward, and backward where gradients are kept.
+
+    In eval mode the plan is of the forward alone and keeps nothing, for a backward is rare there: one that comes runs
+    the forward again, in the plan of both. Not where a second run is no repetition: with random masks, effects, or
+    Python's operations.
+    """
 
     def __init__(self, module: Any, structure: Any, specs: Sequence[Spec], runtime: Runtime, keep: bool) -> None:
         self.trace, self.inputs, self.structure, self.outputs = trace_module(module, structure, specs)
-        calls = list(self.trace.calls) + list(self.trace.effects)
-        phases = [Phase(calls, list(self.outputs), hand_out=not keep)]
+        self.calls = list(self.trace.calls) + list(self.trace.effects)
         self.hook_nodes = hook_nodes(self.trace)
-        phases[0].outputs.extend(self.hook_nodes)
         self.dys: list[Node | None] = []
         self.dxs: list[Node | None] = []
-        self.parameters: list[Any] = []
-        if keep:
-            phases.append(self._backward(module))
-        self.plan: Plan = make_plan(phases, runtime.arena)
+        self.keep, self.arena = keep, runtime.arena
+        self.differentiable_inputs: int | None = getattr(module, "differentiable_inputs", None)
+        self.parameters = [p for p in module.parameters() if p.requires_grad] if keep else []
+        self.replayed = keep and not getattr(module, "training", True) and _repeats(self.trace)
+        self.plan: Plan = self._plan(keep and not self.replayed)
+        self._whole: Plan | None = None
 
-    def _backward(self, module: Any) -> Phase:
+    def _plan(self, backward: bool) -> Plan:
+        phases = [Phase(list(self.calls), self.outputs + self.hook_nodes, hand_out=not backward)]
+        if backward:
+            phases.append(self._backward())
+        return make_plan(phases, self.arena)
+
+    def whole(self) -> Plan:
+        """Return the plan of forward and backward; one that is ``replayed`` must run its forward before."""
+        if self._whole is None:
+            self._whole = self._plan(True) if self.replayed else self.plan
+        return self._whole
+
+    def _backward(self) -> Phase:
         """Differentiate all float outputs with respect to float inputs and trainable parameters."""
         trace = self.trace
         n_calls, n_effects = len(trace.calls), len(trace.effects)
         with trace.recording():
             self.dys = [trace.add_input(o.spec, "dy") if o.dtype == "float32" else None for o in self.outputs]
         nodes = {id(n.source[1]): n for n in trace.sources.values() if n.source and n.source[0] == "parameter"}
-        self.parameters = [p for p in module.parameters() if p.requires_grad and id(p) in nodes]
-        given = self.inputs[: getattr(module, "differentiable_inputs", None)]
+        self.parameters = [p for p in self.parameters if id(p) in nodes]
+        given = self.inputs[: self.differentiable_inputs]
         sources = [i for i in given if i.dtype == "float32"]
         wrt = sources + [nodes[id(p)] for p in self.parameters]
         seeds = [(o, dy) for o, dy in zip(self.outputs, self.dys, strict=True) if dy is not None]
@@ -82,6 +100,13 @@ class ModulePlan:
                     apply("accumulate", trace.gradient_of(p), g)
         outputs = [d for d in self.dxs if d is not None]
         return Phase(trace.calls[n_calls:] + trace.effects[n_effects:], outputs)
+
+
+def _repeats(trace: Trace) -> bool:
+    """Tell whether a second run gives the same values and changes nothing."""
+    if trace.effects or any(call.primitive.host for call in trace.calls):
+        return False
+    return not any(kind == "rng" for kind, _ in trace.sources)
 
 
 def hook_nodes(trace: Trace) -> list[Node]:
@@ -129,8 +154,12 @@ def plan_for(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
 
 def execute_module(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
     """Call a module on arrays: what ``module(x)`` does outside a trace."""
+    kwargs = {} if kwargs is None else kwargs
     with runtime_of(module).arena.lock:
-        runtime, mp, arrays = plan_for(module, args, kwargs or {})
+        result = _recalled(module, args, kwargs)
+        if result is not None:
+            return result
+        runtime, mp, arrays = plan_for(module, args, kwargs)
         mp.trace.check_values(arrays)
         seed_plan(mp.plan)
         runtime.last = runtime.arena.owner = None
@@ -138,9 +167,54 @@ def execute_module(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | 
         values = [_given(mp.plan.fetch(o)) for o in mp.outputs]
         runtime.last = runtime.arena.owner = (mp, arrays)
         hooked = {n: mp.plan.fetch(n) for n in mp.hook_nodes}
+        _remember_module(module, mp, args, kwargs)
     if hooked:
         call_hooks(mp.trace, hooked)
     return unflatten(mp.structure, values)
+
+
+SHORTCUTS = 4  # of one module, most recently used first
+
+
+def _shortcut_key(runtime: Runtime, module: Any) -> tuple[Any, ...]:
+    return (runtime.signature(module), grad_enabled(), _backend.plan_settings())
+
+
+def _recalled(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the module's result by a shortcut, or None where none serves this call."""
+    runtime = runtime_of(module)
+    if not runtime.shortcuts:
+        return None
+    key, threads = _shortcut_key(runtime, module), _backend.state.threads
+    for i, (its, shortcut, mp) in enumerate(runtime.shortcuts):
+        if its == key and mp.plan.seconds is None:
+            result = shortcut(args, kwargs, threads)
+            if result is not None:
+                runtime.last = runtime.arena.owner = (mp, (args, kwargs))
+                if i > 0:
+                    runtime.shortcuts.insert(0, runtime.shortcuts.pop(i))
+                return result
+    return None
+
+
+def _remember_module(module: Any, mp: ModulePlan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Keep a shortcut for calls like this one, where all that it does is to run a forward plan."""
+    if mp.hook_nodes or mp.trace.checks or len(mp.plan.phases) > 1:
+        return
+    shortcut = shortcut_of(args, kwargs, mp.inputs, mp.plan, mp.structure, mp.outputs)
+    if shortcut is not None:
+        runtime = runtime_of(module)
+        runtime.shortcuts.insert(0, (_shortcut_key(runtime, module), shortcut, mp))
+        del runtime.shortcuts[SHORTCUTS:]
+
+
+def _arrays_of(module: Any, call: Any) -> dict[int, np.ndarray]:
+    """Return the arrays of a call by input index; a shortcut left its arguments as they were."""
+    if isinstance(call, dict):
+        return call
+    leaves: list[Any] = []
+    flatten(call, _leaf, leaves)
+    return {i: a for i, (a, _) in enumerate(prepare_all(type(module).__name__, leaves))}
 
 
 def _given(value: np.ndarray) -> Any:
@@ -172,19 +246,22 @@ def backward_module(module: Any, *dys: Any) -> Any:
     who = type(module).__name__
     runtime = runtime_of(module)
     with runtime.arena.lock:
-        last: tuple[ModulePlan, dict[int, np.ndarray]] | None = runtime.last
+        last: tuple[ModulePlan, Any] | None = runtime.last
         if last is None or runtime.arena.owner is not last:
             raise RuntimeError(
                 f"{who}.backward: there is no forward run to go back from: call the module first; each call serves one "
                 "backward, and a later call of the same model (or a training step) ends it"
             )
-        mp, arrays = last
-        if len(mp.plan.phases) < 2:
+        mp, arrays = last[0], _arrays_of(module, last[1])
+        if not mp.keep:
             raise RuntimeError(f"{who}.backward: the last call ran under no_grad and kept nothing")
+        plan = mp.whole()
         arrays = arrays | _seed_arrays(mp, dys, who)
         runtime.last = runtime.arena.owner = None
-        mp.plan.run(1, arrays)
-        grads = [None if d is None else mp.plan.fetch(d) for d in mp.dxs]
+        if mp.replayed:
+            plan.run(0, arrays)
+        plan.run(1, arrays)
+        grads = [None if d is None else plan.fetch(d) for d in mp.dxs]
     first = getattr(module, "differentiable_inputs", len(grads))
     return grads[0] if min(first, len(grads)) == 1 else tuple(grads[:first])
 

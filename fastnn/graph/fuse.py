@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from .fold import add_into_epilogue, batch_norm_into_weights
 from .node import Node
 from .primitive import Call
 
@@ -38,11 +39,12 @@ def relu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
             continue
         x = call.inputs[0]
         source = producer.get(x)
-        if source is None or source.name not in WITH_EPILOGUE or source.fused or uses[x] != 1 or x in kept:
+        if source is None or source.name not in WITH_EPILOGUE or uses[x] != 1 or x in kept:
             continue
-        replaced[source] = Call(
-            source.primitive, source.inputs, source.attrs, call.outputs, {"activation": "relu"}, source.scope
-        )
+        if "activation" in source.fused:
+            continue
+        fused = {**source.fused, "activation": "relu"}
+        replaced[source] = Call(source.primitive, source.inputs, source.attrs, call.outputs, fused, source.scope)
         replaced[call] = None
     return [new for call in calls if (new := replaced.get(call, call)) is not None]
 
@@ -156,6 +158,8 @@ def _memory(node: Node | None, producer: dict[Node, Call]) -> Node | None:
 
 
 RULES: tuple[Rule, ...] = (
+    batch_norm_into_weights,
+    add_into_epilogue,
     relu_into_epilogue,
     relu_bwd_into_batch_norm_bwd,
     silu_into_batch_norm,

@@ -400,9 +400,11 @@ def _fuse_phases(phases: Sequence[Phase], kept: set[Node]) -> Iterable[list[Call
     home = {id(o): k for k, phase_calls in enumerate(bounds) for c in phase_calls for o in c.outputs}
     effects = {c.mutated[0]: k for k, phase_calls in enumerate(bounds) for c in phase_calls if not c.outputs}
     result: list[list[Call]] = [[] for _ in phases]
-    for call in fused:
-        result[home[id(call.outputs[0])] if call.outputs else effects[call.mutated[0]]].append(call)
-    return result
+    at = 0
+    for call in reversed(fused):  # one that a rule made belongs to the phase of the next
+        at = home.get(id(call.outputs[0]), at) if call.outputs else effects[call.mutated[0]]
+        result[at].append(call)
+    return [calls[::-1] for calls in result]
 
 
 def _make_op(core: Any, call: Call, step: Step) -> Any:

@@ -101,6 +101,7 @@ class Runtime:
         self.arena = Arena()
         self.plans = PlanCache()
         self.last: Any = None
+        self.shortcuts: list[tuple[Any, Any, Any]] = []  # key, shortcut and plan of calls, the last one first
         self._signatures: dict[tuple[Any, ...], int] = {}
         self._taken = 0
         self._current = (-1, 0)

@@ -46,31 +46,44 @@ def remember(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], trace: Trace, plan: Plan, shape: Any,
     outputs: list[Node],
 ) -> None:  # fmt: skip
-    """Keep a shortcut for calls like this one, if it is simple enough: one program, nothing decided in Python."""
-    if not isinstance(plan, CompiledPlan) or plan.random or trace.checks or trace.effects:
+    """Keep a shortcut for calls like this one, if there is one."""
+    shortcut = shortcut_of(args, kwargs, trace.inputs, plan, shape, outputs)
+    if shortcut is None or trace.checks or trace.effects:
         return
+    if not hasattr(_thread, "table"):
+        _thread.table = {}
+    kept = _thread.table.setdefault(fn, [])
+    kept.insert(0, (_backend.state.precision, shortcut))
+    del kept[KEPT:]
+
+
+def shortcut_of(
+    args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[Node], plan: Plan, shape: Any, outputs: list[Node]
+) -> Any:
+    """Return a shortcut to a plan for calls like this one, or None where that is not one program of its inputs alone.
+
+    Its last run must be of these arguments; it lets go of them.
+    """
+    if not isinstance(plan, CompiledPlan) or plan.random:
+        return None
     arrays = [v for v in (*args, *kwargs.values()) if type(v) is np.ndarray]
-    whole = plan.segments == [[(0, len(plan.lowered))]] and len(arrays) == len(trace.inputs)
+    whole = plan.segments == [[(0, len(plan.lowered))]] and len(arrays) == len(inputs)
     if not whole or not all(plan.is_handed(o) for o in outputs) or not plan.reads_inputs_only():
-        return
-    if not all(_as_planned(a, n.spec) for a, n in zip(arrays, trace.inputs, strict=True)):
-        return
-    slots = [plan.slot_of(n) for n in trace.inputs]
+        return None
+    if not all(_as_planned(a, n.spec) for a, n in zip(arrays, inputs, strict=True)):
+        return None
+    slots = [plan.slot_of(n) for n in inputs]
     makers = [(plan.slot_of(o), _maker(o.spec)) for o in outputs]
     try:
         shortcut = _backend.core().Shortcut(
             plan.program, plan, args, kwargs, slots, makers, _finish(shape, outputs), np.ndarray
         )
     except ValueError:
-        return
+        return None
     for slot in slots:
         if slot >= 0:
             plan.program.release(slot)  # the caller's arrays are not kept
-    if not hasattr(_thread, "table"):
-        _thread.table = {}
-    kept = _thread.table.setdefault(fn, [])
-    kept.insert(0, (_backend.state.precision, shortcut))
-    del kept[KEPT:]
+    return shortcut
 
 
 def _as_planned(array: np.ndarray, spec: Spec) -> bool:

@@ -82,6 +82,7 @@ from .loss import (
 from .normalization import (
     batch_norm,
     batch_norm_bwd,
+    batch_norm_fold,
     batch_norm_stats,
     batch_norm_update,
     local_response_norm,
@@ -121,6 +122,7 @@ __all__ = [
     "avg_pool2d_bwd",
     "batch_norm",
     "batch_norm_bwd",
+    "batch_norm_fold",
     "batch_norm_stats",
     "batch_norm_update",
     "bce_loss",

@@ -53,6 +53,25 @@ def batch_norm_bwd(
     return dy * _per_channel(scale, x.ndim), dweight, dbias
 
 
+@wide
+def batch_norm_fold(
+    w: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    offset: Array | None = None,
+    *,
+    eps: float,
+) -> tuple[Array, Array]:
+    """Weights and bias that give batch norm's output where ``w`` and ``offset`` give its input."""
+    scale = 1.0 / np.sqrt(var + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = ((0.0 if offset is None else offset) - mean) * scale
+    return w * scale.reshape(-1, *[1] * (w.ndim - 1)), shift if bias is None else shift + bias
+
+
 def batch_norm_update(
     running_mean: Array,
     running_var: Array,

@@ -127,11 +127,11 @@ class Conv2d(Primitive):
         return Spec.activation((x.shape[0], w.shape[0], *size))
 
     def lower(self, call: Call) -> list[Step]:
-        x, w, bias = call.inputs
+        x, w, bias, *residual = call.inputs  # see graph/fold.py
         y = call.outputs[0]
         fields = _geometry(call, _node(x).shape, y.shape, _node(w).shape[2:]) | fused_activation(call)
         fields |= {"accumulate": 0, "statistics": 0, "in_affine": 0, "in_activation": 0, "in_slope": 0.0}
-        return [Step(self.name, _chosen(call, fields), [x, w, bias, None, None, None, y, None])]
+        return [Step(self.name, _chosen(call, fields), [x, w, bias, *(residual or [None]), None, None, y, None])]
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         x, w, _ = (_node(i) if i is not None else None for i in call.inputs)

@@ -59,11 +59,11 @@ class Linear(Primitive):
         return _plain(*x.shape[:-1], out_features)
 
     def lower(self, call: Call) -> list[Step]:
-        x, w, bias = call.inputs
+        x, w, bias, *residual = call.inputs  # see graph/fold.py
         out_features, in_features = _node(w).shape
         fields = {"rows": _rows(_node(x).spec), "in_features": in_features, "out_features": out_features}
         fields |= fused_activation(call) | {"accumulate": 0}
-        return [Step(self.name, fields, [x, w, bias, None, call.outputs[0]])]
+        return [Step(self.name, fields, [x, w, bias, *(residual or [None]), call.outputs[0]])]
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         x, w, _ = call.inputs

@@ -136,6 +136,34 @@ class BatchNormBwd(Primitive):
 
 
 @register
+class BatchNormFold(Primitive):
+    """Weights ``w scale`` and bias ``bias + (offset - mean) scale``: batch norm in the linear map before it.
+
+    Only fusion makes it (`graph.fold`).
+    """
+
+    name = "batch_norm_fold"
+    inputs = "w:c mean:c var:c ?weight:c ?bias:c ?offset:c"
+    outputs = "folded shift"
+
+    def infer(
+        self, w: Spec, mean: Spec, var: Spec, weight: Spec | None = None, bias: Spec | None = None,
+        offset: Spec | None = None, *, eps: float,
+    ) -> tuple[Spec, Spec]:  # fmt: skip
+        if w.ndim < 2 or w.size == 0:
+            raise ValueError(f"expected weights of output channels by inputs, got shape {w.shape}")
+        vectors = {"mean": mean, "var": var, "weight": weight, "bias": bias, "offset": offset}
+        for name, spec in vectors.items():
+            _expect_vector(name, spec, w.shape[0])
+        return w, Spec((w.shape[0],))
+
+    def lower(self, call: Call) -> list[Step]:
+        w = _node(call.inputs[0])
+        fields = {"c": w.shape[0], "filter": w.spec.size // w.shape[0], "eps": call.attrs["eps"]}
+        return [Step(self.name, fields, [*call.inputs, *call.outputs])]
+
+
+@register
 class BatchNormUpdate(Primitive):
     """``running += momentum (new - running)``, the variance unbiased; momentum None: the mean over all batches."""
 
