@@ -6,7 +6,7 @@ needs no change here.
 """
 
 from cpython.buffer cimport (
-    PyBUF_FULL, PyBUF_FULL_RO, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_FULL, PyBUF_FULL_RO, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int32_t, int64_t, uintptr_t
@@ -220,6 +220,12 @@ cdef class Program:
         self.holders[slot] = None
         self.stale = True
 
+    def number(self, int slot):
+        """Return the float32 that a slot points at."""
+        if not 0 <= slot < self.n_slots or self.slots[slot] is NULL:
+            raise IndexError(f"slot {slot} of {self.n_slots} holds nothing")
+        return (<float *>self.slots[slot])[0]
+
     def scratch_bytes(self, int n_threads):
         cdef size_t most = 0, size
         cdef int i
@@ -249,6 +255,25 @@ cdef class Program:
         with nogil:
             done = _c.fnn_run(self.steps + first, last - first, n_threads, memory)
         return first + done
+
+
+def extremes(array):
+    """Return the least and the greatest of an array of int64 in C order, of at least one element."""
+    cdef Py_buffer view
+    cdef Py_ssize_t i
+    cdef int64_t *values
+    cdef int64_t low, high
+    PyObject_GetBuffer(array, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    try:
+        if view.itemsize != 8 or view.format[0] not in b"lq" or view.len == 0:
+            raise TypeError(f"extremes: expected some numbers of int64, got format {view.format.decode()!r}")
+        values = <int64_t *>view.buf
+        low = high = values[0]
+        for i in range(1, view.len // 8):
+            low, high = min(low, values[i]), max(high, values[i])
+    finally:
+        PyBuffer_Release(&view)
+    return low, high
 
 
 def op_classes():
@@ -345,137 +370,4 @@ def poisoning():
     return _poison
 
 
-cdef enum:
-    MOST_INPUTS = 8
-    MOST_NDIM = 6
-
-cdef struct Expected:
-    int slot, ndim
-    char code
-    Py_ssize_t shape[MOST_NDIM]
-    Py_ssize_t strides[MOST_NDIM]
-
-
-cdef class Shortcut:
-    """A program that was run before, ready for a call with the same constants and arrays of the same kind.
-
-    Parameters
-    ----------
-    program : Program
-    plan : object
-        With ``settle(threads)``, which binds the program to its memory, and ``arena``.
-    arguments, keywords : tuple, dict
-        The call: an array stands for all of its shape, dtype and strides, anything else for itself.
-    slots : list of int
-        Slots of the arrays in the order of the call; -1 where the program does not read one.
-    outputs : list of tuple
-        For each output its slot and a function that makes an array.
-    finish : callable
-        Makes what the caller gets of the list of outputs.
-    array_type : type
-    """
-
-    cdef Program program
-    cdef object plan, arena, finish, array_type, generation, block
-    cdef tuple arguments
-    cdef dict keywords
-    cdef list outputs
-    cdef Expected expected[MOST_INPUTS]
-    cdef int n_arrays, level, threads
-
-    def __init__(self, Program program, plan, tuple arguments, dict keywords, list slots, list outputs, finish,
-                 array_type):
-        cdef Py_buffer view
-        cdef Expected *e
-        cdef int d
-        self.program, self.plan, self.arena = program, plan, plan.arena
-        self.arguments, self.keywords = arguments, keywords
-        self.outputs, self.finish, self.array_type = outputs, finish, array_type
-        self.level, self.threads = _c.fnn_level_active(), 0
-        for value in (*arguments, *keywords.values()):
-            if type(value) is not array_type:
-                continue
-            if self.n_arrays == MOST_INPUTS or value.ndim > MOST_NDIM:
-                raise ValueError("too many arrays or dimensions for a shortcut")
-            e = &self.expected[self.n_arrays]
-            PyObject_GetBuffer(value, &view, PyBUF_FULL_RO)
-            e.slot, e.ndim, e.code = slots[self.n_arrays], view.ndim, view.format[0]
-            for d in range(view.ndim):
-                e.shape[d], e.strides[d] = view.shape[d], view.strides[d]
-            PyBuffer_Release(&view)
-            self.n_arrays += 1
-        self.arguments = tuple([_ANY if type(v) is array_type else v for v in arguments])
-        self.keywords = {k: _ANY if type(v) is array_type else v for k, v in keywords.items()}
-
-    def __call__(self, tuple arguments, dict keywords, int threads):
-        """Return the call's result, or None where this shortcut does not serve it."""
-        cdef int n = 0
-        cdef Py_ssize_t i
-        if len(arguments) != len(self.arguments) or len(keywords) != len(self.keywords):
-            return None
-        if _c.fnn_level_active() != self.level:
-            return None
-        for i in range(len(arguments)):
-            if not self.serves(<object>arguments[i], <object>self.arguments[i], &n):
-                return None
-        for name, wanted in self.keywords.items():
-            if name not in keywords or not self.serves(keywords[name], wanted, &n):
-                return None
-        return self.run(threads)
-
-    cdef bint serves(self, value, wanted, int *n) except -1:
-        """Tell whether an argument is as expected, and point the program at an array."""
-        cdef Py_buffer view
-        cdef Expected *e
-        cdef bint same
-        cdef int d
-        if wanted is not _ANY:
-            return _same(value, wanted)
-        if type(value) is not self.array_type:
-            return False
-        e = &self.expected[n[0]]
-        n[0] += 1
-        PyObject_GetBuffer(value, &view, PyBUF_FULL_RO)
-        same = view.ndim == e.ndim and view.format[0] == e.code and view.format[1] == 0
-        for d in range(view.ndim if same else 0):
-            same = same and view.shape[d] == e.shape[d] and (view.strides[d] == e.strides[d] or e.shape[d] == 1)
-        if e.slot >= 0:
-            self.program.slots[e.slot] = view.buf
-        PyBuffer_Release(&view)
-        return same
-
-    cdef run(self, int threads):
-        cdef Program program = self.program
-        cdef Py_buffer view
-        if (threads != self.threads or self.arena.generation is not self.generation
-                or self.arena.scratch is not self.block):
-            self.plan.settle(threads)
-            self.threads, self.generation, self.block = threads, self.arena.generation, self.arena.scratch
-        if _poison:
-            self.arena.poison()
-        made = []
-        for slot, make in self.outputs:
-            array = make()
-            PyObject_GetBuffer(array, &view, PyBUF_FULL)
-            program.slots[<int>slot] = view.buf
-            if _poison:
-                memset(view.buf, 0xFF, view.len)
-            PyBuffer_Release(&view)
-            made.append(array)
-        program.stale = True
-        program.walk(0, program.n_steps, threads, <Block>self.block)
-        return self.finish(made)
-
-
-cdef object _ANY = object()
-
-
-cdef bint _same(a, b) except -1:
-    """Tell whether two constants are the same for a plan: equal and of one type, all the way down."""
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if type(a) is tuple or type(a) is list:
-        return len(a) == len(b) and all([_same(x, y) for x, y in zip(a, b)])
-    return type(a) in (int, float, str) and a == b
+include "_shortcut.pxi"

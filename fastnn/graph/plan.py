@@ -294,11 +294,22 @@ class CompiledPlan(Plan):
         """Tell whether the value is computed into an array of the caller's own."""
         return self._root(node) in self.handed
 
+    def is_one_program(self) -> bool:
+        """Tell whether a run is one walk over all C steps."""
+        return self.segments == [[(0, len(self.lowered))]]
+
+    def reads_late(self, kinds: Sequence[str]) -> bool:
+        """Tell whether what changes from run to run are arrays of these kinds of sources only."""
+        return all(node.source is not None and node.source[0] in kinds for _, node in self.late_slots)
+
     def reads_inputs_only(self) -> bool:
         """Tell whether all that changes from run to run are the inputs' arrays, read as they are."""
-        return not any(n.source and n.source[0] != "input" for _, n in self.late_slots) and all(
-            not call.mutated for call, _ in self.lowered
-        )
+        return self.reads_late(("input",)) and all(not call.mutated for call, _ in self.lowered)
+
+    def returns_inputs(self) -> bool:
+        """Tell whether some output is the memory of an input."""
+        sources = [self._root(node).source for phase in self.phases for node in phase.outputs]
+        return any(source is not None and source[0] in _LATE for source in sources)
 
     # ---- running ----
 

@@ -16,7 +16,7 @@ from .prepare import unflatten
 from .spec import Spec
 from .trace import Trace
 
-__all__ = ["recall", "remember"]
+__all__ = ["as_planned", "recall", "remember"]
 
 KEPT = 8  # shortcuts of one function, most recently used first
 
@@ -67,10 +67,10 @@ def shortcut_of(
     if not isinstance(plan, CompiledPlan) or plan.random:
         return None
     arrays = [v for v in (*args, *kwargs.values()) if type(v) is np.ndarray]
-    whole = plan.segments == [[(0, len(plan.lowered))]] and len(arrays) == len(inputs)
+    whole = plan.is_one_program() and len(arrays) == len(inputs)
     if not whole or not all(plan.is_handed(o) for o in outputs) or not plan.reads_inputs_only():
         return None
-    if not all(_as_planned(a, n.spec) for a, n in zip(arrays, inputs, strict=True)):
+    if not all(as_planned(a, n.spec) for a, n in zip(arrays, inputs, strict=True)):
         return None
     slots = [plan.slot_of(n) for n in inputs]
     makers = [(plan.slot_of(o), _maker(o.spec)) for o in outputs]
@@ -86,7 +86,7 @@ def shortcut_of(
     return shortcut
 
 
-def _as_planned(array: np.ndarray, spec: Spec) -> bool:
+def as_planned(array: np.ndarray, spec: Spec) -> bool:
     """Tell whether the program can read the caller's own array."""
     flat = array.transpose(0, 2, 3, 1) if spec.layout == "nhwc" else array
     return array.dtype == np.dtype(spec.dtype) and array.dtype.isnative and flat.flags.c_contiguous

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..graph.differentiate import differentiate
-from ..graph.execute import call_hooks, hook_nodes
-from ..graph.node import Node, apply
-from ..graph.optimize import record_update
+from ..graph.execute import call_hooks
 from ..graph.plan import Phase, Plan, make_plan
 from ..graph.prepare import flatten, is_array, prepare_all, unflatten
-from ..graph.runtime import runtime_of, seed_plan
-from ..graph.spec import Spec
-from ..graph.trace import Trace
+from ..graph.runtime import Runtime, epoch, runtime_of, seed_plan
+from .feeding import split_batch
+from .interrupt import InterruptGuard
+from .step_plan import StepPlan, StepSettings, owner_of
+from .step_shortcut import StepShortcut
 
 __all__ = ["NonFiniteLossError", "TrainStep"]
+
+SHORTCUTS_KEPT = 16  # of one step: batches of other sizes
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -30,36 +31,7 @@ class NonFiniteLossError(FloatingPointError):
         super().__init__(f"the loss is {loss}: the first non-finite output is of {layer}; nothing was updated")
 
 
-class _Settings:
-    """What a training step does beside forward, backward and update."""
-
-    def __init__(
-        self,
-        clip_norm: float | None,
-        clip_value: float | None,
-        penalties: Any,
-        accumulate: int,
-        keep_grads: bool,
-        recompute: bool,
-    ) -> None:
-        for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not (isinstance(value, numbers.Real) and value > 0):
-                raise ValueError(f"TrainStep: expected {name} > 0 or None, got {value!r}")
-        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"TrainStep: expected accumulate to be an int >= 1, got {accumulate!r}")
-        self.clip_norm, self.clip_value = clip_norm, clip_value
-        self.penalties: Sequence[Any] = (penalties,) if callable(penalties) else tuple(penalties)
-        self.accumulate, self.keep_grads, self.recompute = accumulate, keep_grads, bool(recompute)
-
-
 _numbers = itertools.count()
-
-
-def _owner(array: np.ndarray) -> int:
-    """Return the id of the array that owns the memory of this one."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return id(array)
 
 
 def _expect_parts(model: Any, loss: Any, optimizer: Any) -> None:
@@ -72,84 +44,6 @@ def _expect_parts(model: Any, loss: Any, optimizer: Any) -> None:
         if not fits or isinstance(value, type):
             got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
             raise TypeError(f"TrainStep: expected {name} to be {wanted}, got {got}")
-
-
-class _StepPlan:
-    """One traced training step for inputs of given specs; ``update`` is False while gradients accumulate."""
-
-    def __init__(self, owner: TrainStep, structure: Any, specs: Sequence[Spec], update: bool) -> None:
-        # The key of a plan names these by id: they must live as long as the plan.
-        self.keeps = (owner.loss, owner.optimizer, list(owner.optimizer.param_groups))
-        self.trace = trace = Trace()
-        settings = owner.settings
-        trace.module_names = {id(m): name for name, m in owner.model.named_modules()}
-        with trace.recording():
-            x, y = unflatten(structure, [trace.add_input(s) for s in specs])
-            output = owner.model(*x) if isinstance(x, tuple) else owner.model(x)
-            with trace.scope(type(owner.loss).__name__ if hasattr(owner.loss, "forward") else "loss"):
-                self.loss = owner.loss(output, *y) if isinstance(y, tuple) else owner.loss(output, y)
-            for penalty in settings.penalties:
-                with trace.scope(type(penalty).__name__):
-                    self.loss = self.loss + penalty()
-            if not isinstance(self.loss, Node) or self.loss.shape != ():
-                raise ValueError(f"TrainStep: expected a loss of one number, got {self.loss!r}")
-            self.forward_calls = list(trace.calls)
-            forward_effects = list(trace.effects)
-            stop = apply("check_finite", self.loss)
-            one = trace.array(np.ones((), np.float32))
-        leaves: list[Any] = []
-        self.structure = flatten(output, lambda v: isinstance(v, Node), leaves)
-        self.outputs: list[Node] = leaves
-        self.parameters, self.grads = self._differentiate(owner, one)
-        self.updated = {_owner(p.data) for p in self.parameters}
-        with trace.recording(), trace.scope(type(owner.optimizer).__name__):
-            self._update(owner, update)
-        updates = trace.effects[len(forward_effects) :]
-        self.hook_nodes = hook_nodes(trace)
-        kept = [self.loss, *self.outputs, *self.hook_nodes, *(self.grads if owner.fetches_grads and update else [])]
-        self.plan: Plan = make_plan(
-            [Phase(list(trace.calls) + updates + forward_effects, kept, stop, recompute=settings.recompute)],
-            runtime_of(owner.model).arena,
-        )
-
-    def _differentiate(self, owner: TrainStep, one: Node) -> tuple[list[Any], list[Node]]:
-        trace = self.trace
-        nodes = {id(n.source[1]): n for n in trace.sources.values() if n.source and n.source[0] == "parameter"}
-        used = [p for g in owner.optimizer.param_groups for p in g["params"] if p.requires_grad and id(p) in nodes]
-        grads = differentiate(trace, [(self.loss, one)], [nodes[id(p)] for p in used])
-        pairs = [(p, g) for p, g in zip(used, grads, strict=True) if g is not None]
-        if not pairs:
-            raise ValueError("TrainStep: no parameter of the optimizer has a gradient in this model and loss")
-        return [p for p, _ in pairs], [g for _, g in pairs]
-
-    def _update(self, owner: TrainStep, update: bool) -> None:
-        """Record what happens to the gradients: accumulate, clip, keep, update."""
-        settings, trace = owner.settings, self.trace
-        if settings.accumulate > 1:
-            self.grads = [self._accumulated(owner, p, g) for p, g in zip(self.parameters, self.grads, strict=True)]
-            if not update:
-                return
-        if settings.clip_value is not None:
-            v = float(settings.clip_value)
-            self.grads = [apply("clamp", g, min=-v, max=v) for g in self.grads]
-        if settings.clip_norm is not None:
-            squares = [apply("sum_squares", g) for g in self.grads]
-            coef, _ = apply("clip_coef", *squares, max_norm=float(settings.clip_norm))
-            self.grads = [apply("mul", g, coef) for g in self.grads]
-        if owner.fetches_grads:
-            return
-        groups = {id(p): g for g in owner.optimizer.param_groups for p in g["params"]}
-        for p, g in zip(self.parameters, self.grads, strict=True):
-            with trace.scope(type(owner.optimizer).__name__):
-                if settings.keep_grads:
-                    apply("accumulate", trace.gradient_of(p), g)
-                record_update(trace, owner.optimizer, groups[id(p)], p, g)
-
-    def _accumulated(self, owner: TrainStep, parameter: Any, grad: Node) -> Node:
-        """Add the mean's share of this call's gradient to the sum of the calls so far."""
-        total = self.trace.array(owner.sum_of(parameter))
-        apply("accumulate", total, grad * (1.0 / owner.settings.accumulate))
-        return total
 
 
 class TrainStep:
@@ -206,12 +100,13 @@ class TrainStep:
         recompute: bool = True,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.settings = _Settings(clip_norm, clip_value, penalties, accumulate, keep_grads, recompute)
+        self.settings = StepSettings(clip_norm, clip_value, penalties, accumulate, keep_grads, recompute)
         _expect_parts(model, loss, optimizer)
         self._number = next(_numbers)
         self._calls = 0
         self._sums: dict[int, np.ndarray] = {}
-        self._last: tuple[_StepPlan, object] | None = None
+        self._last: tuple[StepPlan, object] | None = None
+        self._shortcuts: dict[tuple[Any, bool], StepShortcut] = {}
         self._output: Any = None
 
     @property
@@ -245,7 +140,7 @@ class TrainStep:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy starts without plans; what accumulates is named by position, for its parameters are others.
-        fresh: dict[str, Any] = {"_last": None, "_output": None, "_sums": {}}
+        fresh: dict[str, Any] = {"_last": None, "_output": None, "_sums": {}, "_shortcuts": {}}
         return {"attributes": self.__dict__ | fresh, "accumulated": self.state_dict()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -269,30 +164,117 @@ class TrainStep:
             The loss before the update, penalties included.
         """
         update = (self._calls + 1) % self.settings.accumulate == 0
+        hooked = None
         runtime = runtime_of(self.model)
         with runtime.arena.lock:
-            plan, arrays = self._plan(x, y, update)
-            plan.trace.check_values(arrays)
-            self._output = None
-            self.optimizer.refresh()
-            if self.settings.keep_grads and update:
-                for p in plan.parameters:
-                    p.grad = np.zeros(p.data.shape, np.float32)
-            seed_plan(plan.plan)
-            self._last = (plan, token := object())
-            runtime.last, runtime.arena.owner = None, token
-            done = plan.plan.run(0, arrays)
-            loss = float(plan.plan.fetch(plan.loss))
-            if not done:
-                self._last = None
-                raise NonFiniteLossError(loss, self._first_bad(plan, arrays))
-            hooked = {node: plan.plan.fetch(node) for node in plan.hook_nodes}
-            if update:
-                self._finish(plan)
+            shortcut = self._shortcuts.get((x.shape, update)) if type(x) is np.ndarray else None
+            if shortcut is not None and shortcut.serves(self, x, y):
+                loss = self._run_shortcut(shortcut, runtime, x, y)
+            else:
+                loss, hooked = self._run(runtime, x, y, update)
+            if update and self.settings.accumulate > 1:
+                for total in self._sums.values():
+                    total[...] = 0.0
         self._calls += 1
-        if hooked:
-            call_hooks(plan.trace, hooked)
+        if hooked is not None:
+            call_hooks(*hooked)
         return loss
+
+    def _run_shortcut(self, shortcut: StepShortcut, runtime: Runtime, x: np.ndarray, y: np.ndarray) -> float:
+        shortcut.check(x, y)
+        self._output, self._last = None, None
+        loss, done = shortcut.run(runtime)
+        if not done:
+            raise NonFiniteLossError(loss, self._first_bad(shortcut.plan, {0: x, 1: y}))
+        self._last = shortcut.last
+        return loss
+
+    def _run(self, runtime: Runtime, x: Any, y: Any, update: bool) -> tuple[float, tuple[Any, Any] | None]:
+        """Run a step of any kind; return its loss, and the trace and values that forward hooks want."""
+        structure_at = epoch()
+        plan, arrays = self._plan(x, y, update)
+        plan.trace.check_values(arrays)
+        self._output = None
+        self.optimizer.refresh()
+        if self.settings.keep_grads and update:
+            for p in plan.parameters:
+                p.grad = np.zeros(p.data.shape, np.float32)
+        seed_plan(plan.plan)
+        self._last = (plan, token := object())
+        runtime.last, runtime.arena.owner = None, token
+        done = plan.plan.run(0, arrays)
+        loss = float(plan.plan.fetch(plan.loss))
+        if not done:
+            self._last = None
+            raise NonFiniteLossError(loss, self._first_bad(plan, arrays))
+        hooked = {node: plan.plan.fetch(node) for node in plan.hook_nodes}
+        if update and self.fetches_grads:
+            self._update_in_python(plan)
+        self._remember(plan, x, y, update, structure_at)
+        return loss, (plan.trace, hooked) if hooked else None
+
+    def _remember(self, plan: StepPlan, x: Any, y: Any, update: bool, structure_at: int) -> None:
+        """Keep a shortcut for the next call like this one."""
+        made = StepShortcut.make(self, plan, x, y, structure_at)
+        if made is None:
+            return
+        if len(self._shortcuts) >= SHORTCUTS_KEPT:
+            self._shortcuts.clear()
+        self._shortcuts[x.shape, update] = made
+
+    def run(
+        self, loader: Iterable[Any], n: int | None = None, *, on_step: Callable[[float, Any, Any], Any] | None = None
+    ) -> list[float]:
+        """Make many steps: one for each batch of a loader, at most ``n``; return their losses.
+
+        Batches may differ in size: each size has its plan. What the loader, a step (`NonFiniteLossError` among it) or
+        ``on_step`` raises ends the run; the steps before it have been made. Ctrl-C ends it after the step under way,
+        with KeyboardInterrupt; a second one raises at once.
+
+        Parameters
+        ----------
+        loader : iterable
+            Of batches ``(x, y)``, as `fastnn.data.DataLoader` gives them; of a longer tuple the last is the target, a
+            lone array is its own. An iterator is left where the run ended, with no batch taken in vain; anything else
+            is begun anew, and its iterator closed at the end.
+        n : int, optional
+            The most steps to make; by default as many as there are batches.
+        on_step : callable, optional
+            Called as ``on_step(loss, x, y)`` after each step; the run ends where it returns something true.
+
+        Returns
+        -------
+        list of float
+            The loss of each step before its update, penalties included.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn as fn
+        >>> model = fn.nn.Linear(2, 1)
+        >>> step = fn.TrainStep(model, fn.nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+        >>> x = np.ones((10, 2), np.float32)
+        >>> loader = fn.data.DataLoader((x, x[:, :1]), batch_size=4)
+        >>> len(step.run(loader)), len(step.run(loader, 2))
+        (3, 2)
+        """
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+            raise ValueError(f"TrainStep.run: expected n to be an int >= 0 or None, got {n!r}")
+        if not hasattr(loader, "__iter__"):
+            raise TypeError(f"TrainStep.run: expected a loader or another iterable, got {type(loader).__name__}")
+        losses: list[float] = []
+        with contextlib.ExitStack() as stack:
+            guard = stack.enter_context(InterruptGuard())
+            batches = iter(loader)
+            if batches is not loader and hasattr(batches, "close"):
+                stack.callback(batches.close)
+            for batch in itertools.islice(batches, n):
+                x, y = split_batch(batch)
+                losses.append(loss := self(x, y))
+                if (on_step is not None and on_step(loss, x, y)) or guard.requested:
+                    break
+        if guard.requested:
+            raise KeyboardInterrupt
+        return losses
 
     def plan_of(self, x: Any, y: Any) -> Plan:
         """Return the plan that a call with these would run."""
@@ -300,7 +282,7 @@ class TrainStep:
             plan, _ = self._plan(x, y, (self._calls + 1) % self.settings.accumulate == 0)
         return plan.plan
 
-    def _plan(self, x: Any, y: Any, update: bool) -> tuple[_StepPlan, dict[int, np.ndarray]]:
+    def _plan(self, x: Any, y: Any, update: bool) -> tuple[StepPlan, dict[int, np.ndarray]]:
         runtime = runtime_of(self.model)
         leaves: list[Any] = []
         structure = flatten((x, y), lambda v: is_array(v) or isinstance(v, list), leaves)
@@ -318,24 +300,21 @@ class TrainStep:
             id(self.optimizer),
             self.optimizer.signature(),
         )
-        plan = runtime.plans.get(key, lambda: _StepPlan(self, structure, specs, update))
+        plan = runtime.plans.get(key, lambda: StepPlan(self, structure, specs, update))
         # A parameter given as input is updated before the backward has read it for the last time.
-        return plan, {i: a.copy("K") if _owner(a) in plan.updated else a for i, (a, _) in enumerate(prepared)}
+        return plan, {i: a.copy("K") if owner_of(a) in plan.updated else a for i, (a, _) in enumerate(prepared)}
 
     def _loss_signature(self) -> Any:
         return runtime_of(self.loss).signature(self.loss) if hasattr(self.loss, "modules") else id(self.loss)
 
-    def _finish(self, plan: _StepPlan) -> None:
-        """Do after the run what no step of the plan does."""
-        if self.fetches_grads:
-            for p, g in zip(plan.parameters, plan.grads, strict=True):
-                p.grad = plan.plan.fetch(g)
-            self.optimizer.step()
-            if not self.settings.keep_grads:
-                for p in plan.parameters:
-                    p.grad = None
-        for total in self._sums.values():
-            total[...] = 0.0
+    def _update_in_python(self, plan: StepPlan) -> None:
+        """Let an optimizer without a C kernel make its step."""
+        for p, g in zip(plan.parameters, plan.grads, strict=True):
+            p.grad = plan.plan.fetch(g)
+        self.optimizer.step()
+        if not self.settings.keep_grads:
+            for p in plan.parameters:
+                p.grad = None
 
     @property
     def output(self) -> Any:
@@ -349,7 +328,7 @@ class TrainStep:
                 self._output = unflatten(plan.structure, [plan.plan.fetch(o) for o in plan.outputs])
         return self._output
 
-    def _first_bad(self, plan: _StepPlan, arrays: dict[int, np.ndarray]) -> str:
+    def _first_bad(self, plan: StepPlan, arrays: dict[int, np.ndarray]) -> str:
         """Run the forward again, unfused, with the same random numbers; name the first non-finite output's module."""
         for i, array in arrays.items():
             if array.dtype == np.float32 and not np.isfinite(array).all():

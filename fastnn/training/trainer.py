@@ -20,7 +20,7 @@ from .history import History
 from .interrupt import InterruptGuard
 from .metrics import as_metrics, judged
 from .prediction import to_classes, to_probabilities
-from .step import TrainStep
+from .step import NonFiniteLossError, TrainStep
 
 __all__ = ["Trainer"]
 
@@ -275,33 +275,46 @@ class Trainer:
 
     def _run_steps(self, loader: Any) -> bool:
         """Make the epoch's remaining steps; False if the run was told to end before the last one."""
-        step, guard, metrics = self._step, self._guard, self.metrics
         hooks = [callback.on_step for callback in self._running if type(callback).on_step is not Callback.on_step]
-        with contextlib.closing(_iterate(loader)) as batches:
-            for batch in batches:
-                x, y = split_batch(batch)
+        ended = False
+
+        def batches() -> Generator[tuple[Any, Any], None, None]:
+            for batch in loader:
                 self._between_steps = False
-                try:
-                    value = step(x, y)
-                except FloatingPointError as error:
-                    error.args = (f"epoch {self.epoch + 1}, step {self.steps_in_epoch + 1}: {error}",)
-                    raise
-                count = batch_length(x)
-                self.last_loss = value
-                self._loss_sum += value * count
-                self._loss_count += count
-                self.steps += 1
-                self.steps_in_epoch += 1
-                for metric in metrics:
-                    metric.update(judged(step.output), y)
-                self._between_steps = True
-                for hook in hooks:
-                    hook(self)
-                if guard.requested or self.stop_reason:
-                    return False
+                yield split_batch(batch)
+
+        def after(loss: float, x: Any, y: Any) -> bool:
+            self._count(loss, x, y)
+            self._between_steps = True
+            for hook in hooks:
+                hook(self)
+            nonlocal ended
+            ended = self._guard.requested or bool(self.stop_reason)
+            return ended
+
+        # a generator, so that leaving early ends the loader's thread at once
+        with contextlib.closing(batches()) as given:
+            try:
+                self._step.run(given, on_step=after)
+            except NonFiniteLossError as error:
+                error.args = (f"epoch {self.epoch + 1}, step {self.steps_in_epoch + 1}: {error}",)
+                raise
+        if ended:
+            return False
         if self.steps_in_epoch == 0:
             raise ValueError(f"fit: expected at least one batch in epoch {self.epoch + 1}, got none")
         return True
+
+    def _count(self, loss: float, x: Any, y: Any) -> None:
+        """Take a step into the counters and metrics."""
+        count = batch_length(x)
+        self.last_loss = loss
+        self._loss_sum += loss * count
+        self._loss_count += count
+        self.steps += 1
+        self.steps_in_epoch += 1
+        for metric in self.metrics:
+            metric.update(judged(self._step.output), y)
 
     @property
     def running_loss(self) -> float:
@@ -458,8 +471,3 @@ _COUNTERS = (
     "_loss_count",
     "_seconds",
 )
-
-
-def _iterate(loader: Any) -> Generator[Any, None, None]:
-    """Yield the loader's batches; a generator, so that leaving early ends its thread at once."""
-    yield from loader
