@@ -22,10 +22,11 @@ from .graph import capture, explain, no_grad
 from .nn.functional import cat, flatten, matmul, stack
 
 if TYPE_CHECKING:
-    from . import data, datasets, io, models, reference, training
+    from . import data, datasets, features, io, models, reference, training, viz
+    from .finite_differences import numeric_gradient
     from .gradcheck import GradcheckError, gradcheck
     from .io import load, load_metadata, save
-    from .training import NonFiniteLossError, Trainer, TrainStep, profile
+    from .training import NonFiniteLossError, Trainer, TrainStep, lr_find, profile
 
 __all__ = [
     "GradcheckError",
@@ -40,6 +41,7 @@ __all__ = [
     "data",
     "datasets",
     "explain",
+    "features",
     "flatten",
     "get_num_threads",
     "get_precision",
@@ -48,11 +50,13 @@ __all__ = [
     "io",
     "load",
     "load_metadata",
+    "lr_find",
     "manual_seed",
     "matmul",
     "models",
     "nn",
     "no_grad",
+    "numeric_gradient",
     "optim",
     "profile",
     "reference",
@@ -62,12 +66,14 @@ __all__ = [
     "show_config",
     "stack",
     "training",
+    "viz",
 ]
 
 # Imported at first use: `import fastnn` stays as quick as what it needs.
-_LAZY_MODULES = ("data", "datasets", "io", "models", "reference", "training")
+_LAZY_MODULES = ("data", "datasets", "features", "io", "models", "reference", "training", "viz")
 _LAZY_NAMES = {
     "GradcheckError": "gradcheck",
+    "numeric_gradient": "finite_differences",
     "gradcheck": "gradcheck",
     "load": "io",
     "load_metadata": "io",
@@ -75,6 +81,7 @@ _LAZY_NAMES = {
     "NonFiniteLossError": "training",
     "TrainStep": "training",
     "Trainer": "training",
+    "lr_find": "training",
     "profile": "training",
 }
 

@@ -4,6 +4,7 @@ from .callbacks import Callback, CSVLogger, EarlyStopping, LRSchedulerCallback, 
 from .history import History
 from .metrics import Accuracy, ConfusionMatrix, FunctionMetric, Metric, TopKAccuracy, class_report
 from .profiling import Profile, profile
+from .range_test import LRFind, lr_find
 from .step import NonFiniteLossError, TrainStep
 from .trainer import Trainer
 
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStopping",
     "FunctionMetric",
     "History",
+    "LRFind",
     "LRSchedulerCallback",
     "Metric",
     "ModelCheckpoint",
@@ -25,5 +27,6 @@ __all__ = [
     "TrainStep",
     "Trainer",
     "class_report",
+    "lr_find",
     "profile",
 ]

@@ -1,0 +1,69 @@
+"""Networks against each other: accuracy over operations, circles as large as the number of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .figure import Path, finish, panels
+
+__all__ = ["accuracy_against_operations"]
+
+_COLUMNS = ("name", "accuracy", "operations", "parameters")
+
+
+def accuracy_against_operations(
+    rows: Iterable[Mapping[str, Any]], *, ylabel: str = "accuracy", path: Path | None = None
+) -> Any:
+    """Draw a circle for each network: operations across, accuracy up, area by parameters.
+
+    With a ``"throughput"`` in each row (images a second) a second panel shows accuracy over that.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        ``name``, ``accuracy``, ``operations`` (of one image), ``parameters``, and perhaps ``throughput``.
+    ylabel : str
+        What the accuracy is of.
+    path : path-like, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        For no rows, or one that lacks a column.
+
+    Examples
+    --------
+    >>> from fastnn import viz
+    >>> rows = [{"name": "a", "accuracy": 0.9, "operations": 1e9, "parameters": 5e6},
+    ...         {"name": "b", "accuracy": 0.8, "operations": 1e8, "parameters": 1e6}]
+    >>> len(viz.accuracy_against_operations(rows).axes)
+    1
+    """
+    table = list(rows)
+    lacking = [key for row in table for key in _COLUMNS if key not in row]
+    if not table or lacking:
+        got = f"no {lacking[0]}" if lacking else "no rows"
+        raise ValueError(f"accuracy_against_operations: expected rows with {', '.join(_COLUMNS)}, got {got}")
+    shown = [("operations", "operations for one image")]
+    if all("throughput" in row for row in table):
+        shown.append(("throughput", "images a second here"))
+    figure, all_axes = panels(len(shown), 2, 6.0, 4.6)
+    largest = max(float(row["parameters"]) for row in table)
+    for axes, (key, label) in zip(all_axes, shown, strict=True):
+        for i, row in enumerate(table):
+            area = 900 * float(row["parameters"]) / largest
+            axes.scatter(row[key], row["accuracy"], s=max(area, 4.0), color=f"C{i % 10}", alpha=0.6)
+            offset = (4 + np.sqrt(area) / 2, 2)
+            axes.annotate(row["name"], (row[key], row["accuracy"]), offset, textcoords="offset points", fontsize=7)
+        axes.set(xscale="log", xlabel=label, ylabel=ylabel)
+        axes.margins(0.18)
+        axes.grid(alpha=0.3)
+    return finish(figure, path, "circle area: parameters")

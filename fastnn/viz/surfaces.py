@@ -1,0 +1,203 @@
+"""Functions of two numbers: losses over weights with the paths of optimizers, and classes over a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._checks import as_int
+from .figure import Path, finish, panels
+
+__all__ = ["boundary", "contour", "loss_surface"]
+
+Interval = tuple[float, float]
+
+
+def contour(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    x: Interval,
+    y: Interval,
+    paths: Mapping[str, Any] | None = None,
+    *,
+    levels: int = 30,
+    title: str = "",
+    path: Path | None = None,
+) -> Any:
+    """Draw lines of equal value of a function of two numbers, and paths over them.
+
+    Parameters
+    ----------
+    function : callable
+        Takes two arrays of one shape and returns one of that shape.
+    x, y : (float, float)
+        The part of the plane.
+    paths : mapping of str to (N, 2), optional
+        What optimizers walked, by name.
+    levels : int
+        Lines; they lie densest near the lowest value.
+    title : str
+    path : path-like, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastnn import viz
+    >>> figure = viz.contour(lambda a, b: a**2 + 10 * b**2, (-1, 1), (-1, 1), {"down": [(1, 1), (0.5, 0), (0, 0)]})
+    >>> len(figure.axes[0].get_lines())
+    1
+    """
+    a, b = np.meshgrid(np.linspace(*x, 161), np.linspace(*y, 161))
+    z = np.asarray(function(a, b))
+    low, high = float(z.min()), float(z.max())
+    figure, (axes,) = panels(1, 1, 6.4, 4.8)
+    if high > low:
+        axes.contour(a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, levels) ** 2, cmap="Greys_r")
+    for name, points in (paths or {}).items():
+        walked = np.asarray(points, np.float64)
+        axes.plot(walked[:, 0], walked[:, 1], marker=".", markersize=3, linewidth=1, label=name)
+    axes.set(xlim=x, ylim=y)
+    if paths:
+        axes.legend(frameon=True, fontsize="small")
+    return finish(figure, path, title)
+
+
+def loss_surface(
+    model: Any,
+    loss: Callable[[Any, Any], Any],
+    x: Any,
+    y: Any,
+    *,
+    span: float = 1.0,
+    points: int = 21,
+    seed: int = 0,
+    path: Path | None = None,
+) -> Any:
+    """Draw the loss around a model's weights, along two random directions.
+
+    A direction's part for each weight array is scaled, filter by filter (rows of the first axis), to the norm of
+    what it is added to; biases and norms' parameters stay (Li, Xu, Taylor, Studer, Goldstein, "Visualizing the
+    Loss Landscape of Neural Nets", NeurIPS 2018). The weights are restored.
+
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+        Takes predictions and targets.
+    x, y : array_like
+        Inputs and targets: a few hundred will do.
+    span : float
+        How far to go each way; 1 is as long as the weights themselves.
+    points : int
+        On each axis.
+    seed : int
+        Of the directions.
+    path : path-like, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn as fn
+    >>> model = fn.nn.Linear(4, 2)
+    >>> figure = fn.viz.loss_surface(model, fn.nn.CrossEntropyLoss(), np.ones((8, 4)), np.zeros(8, int), points=5)
+    >>> len(figure.axes)  # the surface and its scale
+    2
+    """
+    from ..training.evaluation import eval_mode
+
+    count = as_int("points", points, 2)
+    weights = [p for p in model.parameters() if p.data.ndim > 1]
+    keep = [p.data.copy() for p in weights]
+    rng = np.random.default_rng(seed)
+    directions = [[_like(w, rng) for w in keep] for _ in range(2)]
+    steps = np.linspace(-span, span, count)
+    values = np.empty((count, count))
+    try:
+        with eval_mode(model):
+            for i, b in enumerate(steps):
+                for j, a in enumerate(steps):
+                    for p, w, first, second in zip(weights, keep, *directions, strict=True):
+                        p.data[...] = w + a * first + b * second
+                    values[i, j] = float(np.mean(loss(model(x), y)))
+    finally:
+        for p, w in zip(weights, keep, strict=True):
+            p.data[...] = w
+    figure, (axes,) = panels(1, 1, 5.6, 4.6)
+    drawn = axes.contourf(steps, steps, np.log10(np.maximum(values, 1e-12)), levels=30, cmap="viridis")
+    axes.plot(0, 0, "r+", markersize=12)
+    axes.set(xlabel="first direction", ylabel="second direction")
+    figure.colorbar(drawn, ax=axes, label="log10 of the loss")
+    return finish(figure, path)
+
+
+def _like(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a random direction whose rows have the norms of the weight's."""
+    direction = rng.normal(size=weight.shape)
+    axes = tuple(range(1, weight.ndim))
+    norms = [np.sqrt((a**2).sum(axis=axes, keepdims=True)) for a in (weight, direction)]
+    return direction * norms[0] / np.maximum(norms[1], 1e-12)
+
+
+def boundary(
+    predict: Callable[[np.ndarray], np.ndarray], x: Any, y: Any, *, title: str = "", path: Path | None = None
+) -> Any:
+    """Draw points of a plane in the colours of their classes, over the classes that a model gives the plane.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes points (N, 2) and returns classes (N,).
+    x : (N, 2)
+    y : (N,)
+        Classes, as indices.
+    title : str
+    path : path-like, optional
+        Where to save the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        For points that do not lie in a plane.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import viz
+    >>> figure = viz.boundary(lambda p: (p[:, 0] > 0).astype(int), [[-1, 0], [1, 0]], [0, 1])
+    >>> len(figure.axes)
+    1
+    """
+    points, labels = np.asarray(x, np.float64), np.asarray(y)
+    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != (len(points),):
+        raise ValueError(f"boundary: expected points (N, 2) and classes (N,), got {points.shape} and {labels.shape}")
+    margin = 0.1 * (np.ptp(points, axis=0) + 1e-9)
+    (x0, y0), (x1, y1) = points.min(axis=0) - margin, points.max(axis=0) + margin
+    a, b = np.meshgrid(np.linspace(x0, x1, 200), np.linspace(y0, y1, 200))
+    classes = np.asarray(predict(np.column_stack([a.ravel(), b.ravel()]).astype(np.float32))).reshape(a.shape)
+    top = int(max(labels.max(), classes.max(), 1))
+    figure, (axes,) = panels(1, 1, 5.0, 4.2)
+    axes.imshow(
+        classes,
+        origin="lower",
+        extent=(x0, x1, y0, y1),
+        aspect="auto",
+        cmap="tab10",
+        vmin=0,
+        vmax=max(top, 9),
+        alpha=0.3,
+    )
+    axes.scatter(points[:, 0], points[:, 1], c=labels, cmap="tab10", vmin=0, vmax=max(top, 9), s=14)
+    return finish(figure, path, title)

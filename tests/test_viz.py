@@ -1,0 +1,149 @@
+"""Pictures: every function draws, saves, documents itself and refuses what it cannot draw."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import sys
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from fastnn import viz
+from fastnn.training import History, LRFind
+
+RNG = np.random.default_rng(0)
+RUN = History(
+    [{"epoch": i, "loss": 1 / i, "accuracy": 1 - 1 / i, "val_loss": 2 / i, "val_accuracy": 0.5} for i in (1, 2, 3)]
+)
+ROWS = [
+    {"name": "a", "accuracy": 0.9, "operations": 1e9, "parameters": 5e6, "throughput": 30.0},
+    {"name": "b", "accuracy": 0.8, "operations": 1e8, "parameters": 1e6, "throughput": 300.0},
+]
+MODEL = fn.nn.Sequential(fn.nn.Linear(4, 6), fn.nn.ReLU(), fn.nn.Linear(6, 3))
+LOSS = fn.nn.CrossEntropyLoss()
+
+# how each is called, and how many axes it draws
+DRAWN = {
+    "accuracy_against_operations": (lambda path: viz.accuracy_against_operations(ROWS, path=path), 2),
+    "activation_maps": (lambda path: viz.activation_maps(RNG.random((1, 5, 4, 4)), columns=5, path=path), 5),
+    "bars": (lambda path: viz.bars({"a": 1.0, "b": 2.0}, xlabel="x", title="t", path=path), 1),
+    "boundary": (
+        lambda path: viz.boundary(lambda p: p[:, 0] > 0, RNG.normal(size=(9, 2)), [0, 1, 2] * 3, path=path),
+        1,
+    ),
+    "confusion_matrix": (lambda path: viz.confusion_matrix([[3, 1], [0, 2]], ["cat", "frogs"], path=path), 1),
+    "contour": (lambda path: viz.contour(lambda a, b: a * a + b, (-1, 1), (0, 1), {"p": [(0, 0)]}, path=path), 1),
+    "filters": (lambda path: viz.filters(RNG.random((4, 2, 3, 3)), path=path), 8),
+    "histograms": (lambda path: viz.histograms({"w": RNG.normal(size=(3, 4)), "b": np.zeros(2)}, path=path), 2),
+    "image_grid": (lambda path: viz.image_grid(RNG.random((3, 3, 5, 4)), list("abc"), title="t", path=path), 3),
+    "learning_curves": (lambda path: viz.learning_curves({"one": RUN, "two": RUN}, path=path), 2),
+    "lines": (lambda path: viz.lines({"a": [1, 2], "b": ([1, 10], [2, 1])}, xscale="log", path=path), 1),
+    "loss_surface": (
+        lambda path: viz.loss_surface(MODEL, LOSS, np.ones((5, 4)), np.arange(5) % 3, points=3, path=path),
+        2,
+    ),
+    "lr_range": (lambda path: viz.lr_range(LRFind([0.1, 0.2, 0.3], [3, 1, 2], 0.0), path=path), 1),
+    "misclassified": (
+        lambda path: viz.misclassified(RNG.random((6, 1, 4, 4)), np.ones(6, int), np.eye(2)[[0, 1] * 3], path=path),
+        3,
+    ),
+    "templates": (lambda path: viz.templates(RNG.random((2, 12)), (3, 2, 2), ["a", "b"], path=path), 2),
+}
+
+
+def test_every_function_is_here():
+    assert sorted(DRAWN) == viz.__all__
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_draws_and_saves(name, tmp_path):
+    draw, count = DRAWN[name]
+    figure = draw(tmp_path / "picture.png")
+    assert len(figure.axes) == count
+    picture = (tmp_path / "picture.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 1000
+
+
+@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(viz.__path__, "fastnn.viz.")])
+def test_examples_run(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+@pytest.mark.parametrize("name", viz.__all__)
+def test_it_names_its_arguments(name):
+    text = inspect.getdoc(getattr(viz, name))
+    assert ">>>" in text
+    assert all(parameter in text for parameter in inspect.signature(getattr(viz, name)).parameters)
+
+
+def test_confusion_matrix_shows_shares_as_colours_and_counts_as_numbers():
+    axes = viz.confusion_matrix(np.array([[3, 1], [0, 4]])).axes[0]
+    assert np.allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "4"]
+
+
+def test_misclassified_shows_the_surest_mistakes_first_and_none_where_all_is_right():
+    p = np.array([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]])
+    figure = viz.misclassified(np.zeros((3, 2, 2)), [1, 1, 1], p, count=1)
+    assert figure.axes[0].get_title() == "1: 0.10\n0: 0.90"
+    assert viz.misclassified(np.zeros((3, 2, 2)), [0, 0, 1], p) is None
+
+
+def test_templates_are_the_rows_in_the_shape_of_images():
+    weight = RNG.random((2, 6))
+    shown = viz.templates(weight, (2, 3)).axes[1].images[0].get_array()
+    row = weight[1].reshape(2, 3)
+    assert np.allclose(shown, (row - row.min()) / np.ptp(row))
+
+
+def test_a_loss_surface_has_the_loss_in_its_middle_and_leaves_the_weights():
+    weights = {name: value.copy() for name, value in MODEL.state_dict().items()}
+    x, y = RNG.normal(size=(20, 4)), np.arange(20) % 3
+    figure = viz.loss_surface(MODEL, LOSS, x, y, points=5)
+    assert all(np.array_equal(value, weights[name]) for name, value in MODEL.state_dict().items())
+    assert MODEL.training
+    low, high = figure.axes[0].collections[0].get_clim()
+    assert low <= np.log10(LOSS(MODEL(x), y)) <= high
+
+
+def test_circles_are_as_large_as_the_parameters():
+    axes = viz.accuracy_against_operations(ROWS).axes[0]
+    areas = [float(circle.get_sizes()[0]) for circle in axes.collections]
+    assert areas[0] / areas[1] == pytest.approx(5.0)
+
+
+REFUSED = {
+    "lines": (lambda: viz.lines({}), "expected at least one curve"),
+    "bars": (lambda: viz.bars({}), "expected at least one value"),
+    "histograms": (lambda: viz.histograms({}), "expected at least one array"),
+    "learning_curves": (lambda: viz.learning_curves(History()), "expected at least one epoch"),
+    "image_grid": (lambda: viz.image_grid(np.ones((2, 4, 3, 3))), r"got shape \(2, 4, 3, 3\)"),
+    "no image": (lambda: viz.image_grid(np.ones((0, 3, 3))), "at least one image"),
+    "titles": (lambda: viz.image_grid(np.ones((2, 3, 3)), ["a"]), "expected 2 titles, got 1"),
+    "templates": (lambda: viz.templates(np.ones((2, 5)), (2, 2)), r"rows of \(2, 2\) weights, got shape \(2, 5\)"),
+    "filters": (lambda: viz.filters(np.ones((2, 5))), r"got shape \(2, 5\)"),
+    "activation_maps": (lambda: viz.activation_maps(np.ones((2, 1, 3, 3))), "of one image"),
+    "misclassified": (lambda: viz.misclassified(np.ones((2, 3, 3)), [0], np.ones((2, 2))), r"\(1,\)"),
+    "confusion_matrix": (lambda: viz.confusion_matrix(np.ones((2, 3))), "expected a square matrix"),
+    "boundary": (lambda: viz.boundary(len, np.ones((2, 3)), [0, 1]), r"\(2, 3\)"),
+    "accuracy_against_operations": (lambda: viz.accuracy_against_operations([{"name": "a"}]), "got no accuracy"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name):
+    call, words = REFUSED[name]
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"fastnn-core\[plot\]"):
+        viz.bars({"a": 1.0})
