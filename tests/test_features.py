@@ -97,6 +97,7 @@ def network():
 
 
 def test_features_are_the_layers_outputs_in_eval_mode(network):
+    fn.set_precision("exact")  # else batch norm is folded where only the last values are asked for
     data = fn.datasets.digits(train=False)[:70]
     found, targets = features.extract(network, data, "features", batch_size=32)
     network.eval()

@@ -342,6 +342,7 @@ def test_a_parameter_as_input_takes_the_long_way(short: list[bool]) -> None:
 
 
 def test_the_output_is_that_of_the_last_step(short: list[bool]) -> None:
+    fn.set_precision("exact")  # else the model alone folds batch norm into its weights
     step = training(network().eval())
     data = batches(3)
     step.run(data[:2])
