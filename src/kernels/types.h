@@ -167,7 +167,7 @@ typedef struct fnn_depthwise_line {
 typedef uint64_t fnn_weights_pair;
 
 /* Memory that will be used next, to be brought nearer meanwhile: from there on, step floats a pair. */
-#define WEIGHTS_AHEAD 2
+#define WEIGHTS_AHEAD 4
 typedef struct fnn_weights_ahead {
     const float *from;
     int64_t pairs, step;

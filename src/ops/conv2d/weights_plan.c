@@ -6,12 +6,12 @@
 #define ONE_BLOCK_PIXELS 448      /* up to which a 1x1 takes all pixels at once: there is little but dw to move */
 #define PARTIAL_BYTES ((int64_t)640 << 10) /* of dw that a thread keeps near while it walks the pixels */
 #define ROW_BYTES ((int64_t)640 << 10)     /* of packed rows, likewise */
-#define KEEP_BYTES ((int64_t)2 << 20)      /* most that kept rows may take */
+#define KEEP_BYTES ((int64_t)4 << 20)      /* most that kept rows may take */
 #define SHARED_BYTES ((int64_t)64 << 20)   /* most that partial results may take */
 #define LISTED_BYTES ((int64_t)256 << 10)  /* most that lists of pairs may take to be kept */
 #define FEW_ROW_PANELS 5                   /* use packed columns too rarely to pay for their packing */
 #define NARROW 32                          /* floats of a pixel whose lines hold little else than what is wanted */
-#define MANY_ROWS 512                      /* of more, too little of a block read in place stays near */
+#define MANY_ROWS 256                      /* of more, too little of a block read in place stays near */
 #define ENOUGH_UNITS 16
 #define CHUNK_PIXELS 1024 /* least length of a chunk's sums */
 #define SPAN_MOST 8       /* channels of a pixel, up to which spans are considered */
@@ -41,8 +41,11 @@ static double best_form(const fnn_kernels *k, const conv2d_problem *g, weights_f
     const double by_dy = form_cycles(k, ocg, icg, taps), by_x = form_cycles(k, icg, ocg, taps);
     double best = by_dy;
     *form = WEIGHTS_ROWS_DY;
-    /* With one tap nothing is lost in the turn to OIHW, and the shorter side makes the better rows. */
-    if ((taps == 1 && icg < ocg) || by_x * 1.05 < best) best = by_x, *form = WEIGHTS_ROWS_X;
+    /* With one tap nothing is lost in the turn to OIHW, and the shorter side makes the better rows; of few pixels x
+     * does, for then dw, the largest of all, is written line by line. */
+    const int lines = g->n * g->oh * g->ow <= ONE_BLOCK_PIXELS && by_x < by_dy * 1.05 &&
+                      ocg > FEW_ROW_PANELS * k->weights_mr;
+    if ((taps == 1 && (icg < ocg || lines)) || by_x * 1.05 < best) best = by_x, *form = WEIGHTS_ROWS_X;
     if (g->groups == 1 && g->dilation[1] == 1 && icg <= SPAN_MOST) {
         const double by_spans = form_cycles(k, g->kw * icg, ocg, g->kh);
         if (by_spans < best) best = by_spans, *form = WEIGHTS_ROWS_SPANS;

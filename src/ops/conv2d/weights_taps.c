@@ -224,6 +224,43 @@ static void look_ahead(const weights_run *r, const weights_pixels *next, const w
     ask_part(&t->ahead[1], by_dy ? x : dy, columns, j - w->j0, n, pairs - share);
 }
 
+/* Asks for n lines of memory, step floats apart, after all else that was asked for. */
+static void ask_lines(fnn_weights_block *t, const float *from, int64_t n, int64_t step) {
+    for (fnn_weights_ahead *q = t->ahead; q < t->ahead + WEIGHTS_AHEAD; q++)
+        if (q->pairs <= 0) {
+            *q = (fnn_weights_ahead){from, n, step};
+            return;
+        }
+}
+
+/* While the last sums of a panel of a 1x1 are formed: the places in dw where they will go, few floats of each of many
+ * lines that are far apart. */
+static void ask_dw(const weights_run *r, const weights_panels *w, int64_t j, fnn_weights_block *t) {
+    const weights_plan *p = r->p;
+    const conv2d_problem *g = r->g;
+    const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, nr = r->k->weights_nr;
+    const int64_t first = weights_row(p, w->i0), m = weights_row(p, w->i1) - first;
+    const float *dw = r->dw + w->group * ocg * icg;
+    if (g->kh * g->kw > 1) return;
+    if (p->form == WEIGHTS_ROWS_DY)
+        for (int64_t e = 0; e < gemm_min(nr, p->columns - j * nr); e += FNN_LINE)
+            ask_lines(t, dw + first * icg + j * nr + e, m, icg);
+    else if (m == icg)
+        ask_lines(t, dw + j * nr * icg, gemm_min(nr, p->columns - j * nr) * icg / FNN_LINE, FNN_LINE);
+}
+
+/* While panel j of the only block is computed: the columns of the next, if their pixels are a steady distance apart. */
+static void ask_columns(const weights_run *r, const weights_panels *w, int64_t j, fnn_weights_block *t) {
+    const weights_plan *p = r->p;
+    const conv2d_problem *g = r->g;
+    const int by_dy = p->form == WEIGHTS_ROWS_DY;
+    const weights_pixels s = block_at(r, 0);
+    if (j + 1 == w->j1 || (by_dy && !conv2d_is_pointwise(g))) return;
+    const int64_t at = (j + 1) * r->k->weights_nr, n = gemm_min(r->k->weights_nr, p->columns - at);
+    const float *src = (by_dy ? x_at(r, &s, w->group) : dy_at(r, &s, w->group)) + at;
+    for (int64_t e = 0; e < n; e += FNN_LINE) ask_lines(t, src + e, g->n * g->oh * g->ow, by_dy ? g->ic : g->oc);
+}
+
 /* What is the same for all panels of columns. */
 static fnn_weights_block block_of(const weights_run *r, const weights_pixels *s, const weights_panels *w,
                                   const float *rows) {
@@ -267,7 +304,10 @@ static void walk_blocks(weights_run *r, int64_t chunk, const weights_panels *w, 
         t.add = b > b0;
         const weights_pixels next = block_at(r, gemm_min(b + 1, p->blocks - 1));
         for (int64_t j = w->j0; j < w->j1; j++) {
-            if (b + 1 < b1) look_ahead(r, &next, w, j, kept ? rows + p->row_floats : NULL, &t);
+            if (b + 1 < b1)
+                look_ahead(r, &next, w, j, kept ? rows + p->row_floats : NULL, &t);
+            else if (p->chunks == 1)
+                ask_dw(r, w, j, &t);
             t.c = partial + (j - w->j0) * p->partial_floats;
             panel(r, &s, w->group, j, &t);
         }
@@ -316,6 +356,8 @@ static void region_of_one_block(weights_run *r, const weights_panels *all) {
         for (int64_t j = w.j0; j < w.j1; j++) {
             fnn_weights_block t = block_of(r, &s, &w, r->rows);
             t.c = r->partial;
+            ask_columns(r, &w, j, &t);
+            ask_dw(r, &w, j, &t);
             panel(r, &s, w.group, j, &t);
             turn_panels(r, w.group, w.i0, w.i1, j, r->partial);
         }
