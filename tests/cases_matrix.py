@@ -345,7 +345,7 @@ def network_convs() -> Iterator[Conv]:
     yield Conv("resnet_3x3_14", (2, 256, 14, 14), 256, (3, 3), padding=same(1), group="big")
     yield Conv("resnet_3x3_7", (4, 512, 7, 7), 512, (3, 3), padding=same(1), group="big")
     yield Conv("resnet_down", (2, 128, 28, 28), 256, (1, 1), (2, 2), group="big")
-    yield Conv("resnet_expand", (2, 64, 56, 56), 256, (1, 1), group="blocks")
+    yield Conv("resnet_expand", (2, 64, 56, 56), 256, (1, 1), group="big")
     yield Conv("mobilenet_dw_112", (1, 32, 112, 112), 32, (3, 3), padding=same(1), groups=32, group="big")
     yield Conv("mobilenet_dw_stride2", (1, 64, 112, 112), 64, (3, 3), (2, 2), same(1), groups=64, group="big")
     yield Conv("mobilenet_dw_56", (3, 144, 56, 56), 144, (3, 3), padding=same(1), groups=144, group="big")
