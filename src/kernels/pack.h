@@ -36,6 +36,29 @@ static inline __attribute__((always_inline)) void pack_copy(float *dst, const in
         }
 }
 
+#define PACK_SIDE 4   /* panels that are filled side by side: fewer, longer pieces of each row of src ... */
+#define PACK_AHEAD 12 /* ... asked for so many rows ahead, as rows far apart are no stream to the processor */
+
+/* The same for PACK_SIDE whole panels of GEMM_MR. The last row's stores stop in time: the next panel begins there. */
+static void pack_copy_side(float *dst, const float *src, int64_t ld, int64_t k) {
+    const int width = GEMM_MR;
+    for (int64_t p = 0; p < k; p++, src += ld, dst += width) {
+        for (int i = 0; i < PACK_SIDE * width; i += GEMM_LINE) v_soon(src + PACK_AHEAD * ld + i);
+        for (int q = 0; q < PACK_SIDE; q++)
+            for (int i = 0; i < width; i += VL) {
+                const float *from = src + q * width + i;
+                float *to = dst + q * width * k + i;
+                const int lanes = width - i;
+                if (lanes >= VL)
+                    v_store(to, v_load(from));
+                else if (p < k - 1)
+                    v_store(to, v_load_n(from, lanes));
+                else
+                    v_store_n(to, v_load_n(from, lanes), lanes);
+            }
+    }
+}
+
 /* One panel of a matrix whose element (i, p) is src[i * row_stride + p * k_stride]. */
 static inline __attribute__((always_inline)) void pack_panel(float *dst, const int width, const float *src,
                                                              int64_t row_stride, int64_t k_stride, int count,
@@ -57,7 +80,11 @@ static inline __attribute__((always_inline)) void pack_panel(float *dst, const i
 
 /* Rows of A: m of them into panels of GEMM_MR. */
 static void pack_rows(float *dst, const float *src, int64_t row_stride, int64_t k_stride, int64_t m, int64_t k) {
-    for (int64_t i = 0; i < m; i += GEMM_MR)
+    int64_t i = 0;
+    if (row_stride == 1)
+        for (; i + PACK_SIDE * GEMM_MR <= m; i += PACK_SIDE * GEMM_MR)
+            pack_copy_side(dst + i * k, src + i, k_stride, k);
+    for (; i < m; i += GEMM_MR)
         pack_panel(dst + i * k, GEMM_MR, src + i * row_stride, row_stride, k_stride,
                    (int)(m - i < GEMM_MR ? m - i : GEMM_MR), k);
 }
