@@ -27,6 +27,9 @@ SHAPES = {
     "depthwise": (2, 18, 8, 7, 18, 3, 1, 1, 18),
     "few": (2, 6, 12, 12, 16, 5, 1, 0, 1),
     "many_weights": (1, 80, 6, 5, 136, 3, 1, 1, 1),
+    "few_pixels": (2, 30, 3, 4, 37, 3, 1, 1, 1),
+    "fewer_pixels": (5, 70, 5, 5, 40, 3, 4, 1, 1),
+    "one_pixel_each": (3, 70, 1, 1, 40, 1, 1, 0, 1),
 }
 NOTHING = {"activation": 0, "slope": 0.0, "accumulate": 0, "in_affine": 0, "in_activation": 0, "in_slope": 0.0}
 WAYS: dict[str, dict[str, Any]] = {
@@ -95,7 +98,7 @@ def test_on_the_way_in_and_out(shape: str, way: str, level: str) -> None:
     for name, number, *_ in ways:
         op = _core.Op("conv2d", fields | {"algorithm": number})
         for threads in (1, 3):
-            y = channels_last(before) if ask["accumulate"] else np.full((n, oh, ow, oc), np.nan, np.float32)
+            y = channels_last(before).copy() if ask["accumulate"] else np.full((n, oh, ow, oc), np.nan, np.float32)
             arrays: list[Array | None] = [
                 channels_last(x),
                 w,

@@ -60,6 +60,16 @@ void fnn_gemm_pack_weights_b(const gemm_source *s, const fnn_kernels *kernels, i
                                s->channels, s->tap, s->n_taps, count);
 }
 
+/* The same where the taps are all that there are, and filters adjoin. */
+void fnn_gemm_pack_filters_b(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
+                             int64_t count, int64_t k0, int64_t k, float *dst) {
+    const int64_t nr = kernels->gemm_nr;
+    const float *w = s->data + batch * s->batch_stride + first * s->stride;
+    (void)k0;
+    for (int64_t j = 0; j < count; j += nr, w += nr * s->stride)
+        kernels->conv_strip_weights(s->filters, w, gemm_min(nr, count - j), dst + j * k);
+}
+
 /* ---- plan ----------------------------------------------------------------------------------------------- */
 
 void fnn_gemm_plan_init(gemm_plan *p, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m, int64_t n,
@@ -109,6 +119,13 @@ int fnn_gemm_plan_turned(gemm_plan *p, const fnn_kernels *kernels, int64_t m, in
     fnn_gemm_plan_rows(p, kernels);
     p->turned = 1;
     return 1;
+}
+
+void fnn_gemm_plan_filters(gemm_plan *p, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k) {
+    const int64_t mr = kernels->gemm_mr;
+    fnn_gemm_plan_init(p, kernels, GEMM_SHARED, 1, m, n, k);
+    p->group = p->panels * kernels->gemm_nr, p->kc = k, p->turned = 1;
+    p->mc = gemm_max(mr, gemm_min(GEMM_MC, ROWS_FIRST_PACKED / k) / mr * mr);
 }
 
 int64_t fnn_gemm_units(const gemm_plan *p) {

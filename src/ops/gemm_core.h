@@ -24,12 +24,13 @@ struct gemm_source {
     int64_t batch_stride, stride, k_stride;
     int64_t line_rows, line_stride;
     const fnn_gather *gather;
-    const int32_t *tap; /* offsets of the taps within a filter */
+    const int32_t *tap;               /* offsets of the taps within a filter */
+    const fnn_strip_weights *filters; /* all taps of all channels: where they go */
     int64_t n_taps, channels;
 };
 
 gemm_pack_fn fnn_gemm_pack_strided_a, fnn_gemm_pack_strided_b, fnn_gemm_pack_gather_a, fnn_gemm_pack_gather_b,
-    fnn_gemm_pack_weights_b;
+    fnn_gemm_pack_weights_b, fnn_gemm_pack_filters_b;
 
 /* Row i of C lies at y * stride_h + x * stride_w + image * stride_n, (image, y, x) its place in the grid. zeros: what
  * lies between it and the next row, or the end of its image, is filled with zeros. */
@@ -82,6 +83,8 @@ void fnn_gemm_plan_init(gemm_plan *plan, const fnn_kernels *kernels, gemm_mode m
 /* After that, where A's rows are contiguous along k, C's transpose is wanted and rows are many more than columns.
  * Returns whether it can be so. */
 int fnn_gemm_plan_turned(gemm_plan *plan, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);
+/* The same of any product, B being so small that all of it stays in the second-level cache. */
+void fnn_gemm_plan_filters(gemm_plan *plan, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);
 /* After that, where A's rows are contiguous along k and will be given with fnn_gemm_pack_strided_a. */
 void fnn_gemm_plan_rows(gemm_plan *plan, const fnn_kernels *kernels);
 int64_t fnn_gemm_group(const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);

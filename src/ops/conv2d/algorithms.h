@@ -39,6 +39,7 @@ extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_t
 extern const conv2d_algorithm fnn_conv2d_strip, fnn_conv2d_strip_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_planes, fnn_conv2d_planes_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
+extern const conv2d_algorithm fnn_conv2d_patches;
 extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights, fnn_conv2d_groups_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_small, fnn_conv2d_small_bwd_data, fnn_conv2d_small_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_conv2d_winograd_2_bwd_data,
@@ -50,6 +51,7 @@ extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_
 #define CONV2D_GEMM_WEIGHTS_EFFICIENCY 0.85
 #define CONV2D_GEMM_PACK 0.15
 #define CONV2D_GEMM_PACK_FEW 0.65 /* where a pixel's channels are a short run */
+#define CONV2D_GEMM_WEIGHT 1.5    /* cycles a packed weight that comes from memory */
 
 static inline double conv2d_gather_cycles(int64_t channels) {
     return channels > 16 ? CONV2D_GEMM_PACK : CONV2D_GEMM_PACK_FEW;

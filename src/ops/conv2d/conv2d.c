@@ -12,6 +12,7 @@ static const conv2d_algorithm *const forward[] = {
     &fnn_conv2d_planes,
     &fnn_conv2d_gemm,
     &fnn_conv2d_small,
+    &fnn_conv2d_patches,
     &fnn_conv2d_winograd_2,
     &fnn_conv2d_winograd_4,
     NULL,

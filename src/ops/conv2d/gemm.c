@@ -9,8 +9,10 @@
 typedef struct conv2d_plan {
     gemm_plan gemm;
     fnn_gather gather;
-    int pointwise;  /* 1x1 without padding or prologue: A's rows lie in x */
-    int32_t taps[]; /* tap_h, tap_w, offsets within a filter: kh * kw of each */
+    int pointwise; /* 1x1 without padding or prologue: A's rows lie in x */
+    fnn_strip_weights filters;
+    int32_t *taps;   /* tap_h, then tap_w: kh * kw of each */
+    int64_t place[]; /* in k of each tap's channels */
 } conv2d_plan;
 
 static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
@@ -28,10 +30,12 @@ static int is_pointwise(const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
     const int64_t columns = p->oc / p->groups;
+    const double pack = CONV2D_GEMM_WEIGHT * k * (double)columns;
     if (is_pointwise(p) && !p->in_affine && !p->in_activation &&
         fnn_gemm_group(kernels, (int64_t)pixels, columns, (int64_t)k))
-        return (double)p->groups * conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY);
-    return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_EFFICIENCY) +
+        return (double)p->groups *
+               (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY));
+    return (double)p->groups * (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_EFFICIENCY) +
                                 conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
 }
 
@@ -39,13 +43,19 @@ static fnn_status init(fnn_op *op) {
     const conv2d_problem *p = op->problem;
     const int prologue = p->in_affine || p->in_activation;
     const int64_t taps = p->kh * p->kw, filter = taps * (p->ic / p->groups);
-    conv2d_plan *plan = op->plan = malloc(sizeof *plan + (size_t)(3 * taps) * sizeof(int32_t));
+    conv2d_plan *plan = op->plan = malloc(sizeof *plan + (size_t)taps * (sizeof(int64_t) + 2 * sizeof(int32_t)));
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for %lld taps", (long long)taps);
+    plan->taps = (int32_t *)(plan->place + taps);
     plan->pointwise = is_pointwise(p) && !prologue;
     plan->gather = fnn_conv2d_gather(p, !prologue, plan->taps, plan->taps + taps);
     plan->gather.prologue = prologue;
     plan->gather.activation = (int)p->in_activation, plan->gather.slope = (float)p->in_slope;
-    for (int64_t t = 0; t < taps; t++) plan->taps[2 * taps + t] = (int32_t)t;
+    for (int64_t t = 0; t < taps; t++) plan->place[t] = t * (p->ic / p->groups);
+    plan->filters = (fnn_strip_weights){.taps = taps,
+                                        .channels = p->ic / p->groups,
+                                        .channel_stride = taps,
+                                        .column_stride = filter,
+                                        .place = plan->place};
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
     const int finished_first = prologue && conv2d_is_pointwise(p) &&
@@ -70,14 +80,12 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
         a.pack = fnn_gemm_pack_strided_a;
         if (!conv2d_is_pointwise(p)) a.line_rows = p->ow, a.line_stride = p->stride[0] * p->iw * p->ic;
     }
-    gemm_source b = {.pack = fnn_gemm_pack_weights_b,
+    gemm_source b = {.pack = fnn_gemm_pack_filters_b,
                      .data = buf[W],
                      .batch_stride = ocg * icg * taps,
                      .stride = icg * taps,
-                     .k_stride = taps,
-                     .tap = plan->taps + 2 * taps,
-                     .n_taps = taps,
-                     .channels = icg};
+                     .k_stride = 1,
+                     .filters = &plan->filters};
     if (taps == 1) b.pack = fnn_gemm_pack_strided_b;
     const gemm_call call = {.plan = &plan->gemm,
                             .kernels = op->k,

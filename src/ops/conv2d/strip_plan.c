@@ -4,7 +4,9 @@
 #include "strip.h"
 
 #define ALIAS_FLOATS 1024 /* pixels so far apart, or a multiple, fall into the same set of a first-level cache */
-#define PACK_WEIGHT 0.5   /* cycles a packed weight */
+#define PACK_WEIGHT 0.8   /* cycles a packed weight that comes from memory, ... */
+#define PACK_LONE 2.0     /* ... where it has no neighbours along the taps */
+#define PACK_TURNED 0.5   /* the same for the gradient */
 #define COPY 0.2          /* cycles a copied value */
 #define TILE_OVERHEAD 80  /* cycles a tile */
 
@@ -154,12 +156,14 @@ static double lines_cost(const fnn_kernels *kernels, int64_t runs, double lines,
     return lines * (fnn_strip_line_cycles(kernels, runs, width, n) * k + TILE_OVERHEAD * tiles);
 }
 
+static double weight_cycles(int64_t taps) { return taps > 1 ? PACK_WEIGHT : PACK_LONE; }
+
 static double forward_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
     const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, p->ow), (double)(p->n * p->oh), p->ow,
                                     (double)(icg * taps), ocg);
     return (double)p->groups * tiles + COPY * (double)(p->n * p->ih * p->iw * p->ic) +
-           PACK_WEIGHT * (double)(p->oc * icg * taps);
+           weight_cycles(taps) * (double)(p->oc * icg * taps);
 }
 
 static double gradient_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
@@ -169,7 +173,7 @@ static double gradient_cost(const fnn_kernels *kernels, const conv2d_problem *p)
     const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, width), lines, width,
                                     (double)(ocg * taps) / (double)phases, icg);
     return (double)p->groups * tiles + COPY * (double)(p->n * p->oh * p->ow * p->oc) +
-           PACK_WEIGHT * (double)(p->oc * icg * taps);
+           PACK_TURNED * (double)(p->oc * icg * taps);
 }
 
 const conv2d_algorithm fnn_conv2d_strip = {"strip", CONV2D_DIRECT, applies, forward_cost, forward_init, forward_run};
