@@ -41,6 +41,7 @@ cdef extern from "fastnn.h" nogil:
         const fnn_op *op
         void **buf
         const int32_t *stop_if
+        int apart
 
     ctypedef struct fnn_kernels:
         const char *level
@@ -53,7 +54,7 @@ cdef extern from "fastnn.h" nogil:
     void fnn_op_free(fnn_op *op)
     size_t fnn_op_scratch_bytes(const fnn_op *op, int n_threads)
 
-    int fnn_run(const fnn_step *steps, int n_steps, int n_threads, void *scratch)
+    int fnn_run_timed(const fnn_step *steps, int n_steps, int n_threads, void *scratch, double *seconds)
     void fnn_set_grain(double nanoseconds)
     double fnn_get_grain()
     int fnn_last_team_size()

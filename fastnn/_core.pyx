@@ -156,6 +156,9 @@ cdef class Program:
     n_slots : int
     stops : dict of int to int
         Step index to the slot of the int32 flag that ends the run when it is not zero after the step.
+    apart : sequence of int
+        For each op how many right before it have no memory in common with it that either writes, scratch left aside.
+        Without it none are said to.
     """
 
     cdef _c.fnn_step *steps
@@ -167,8 +170,8 @@ cdef class Program:
     cdef bint stale
     cdef list ops, holders
 
-    def __cinit__(self, ops, buffers, int n_slots, dict stops):
-        cdef int i, k = 0
+    def __cinit__(self, ops, buffers, int n_slots, dict stops, apart=()):
+        cdef int i, k = 0, with_scratch = -1
         self.ops = list(ops)
         self.holders = [None] * n_slots
         self.n_steps, self.n_slots = len(self.ops), n_slots
@@ -187,6 +190,10 @@ cdef class Program:
             self.steps[i].op = (<Op>op).op
             self.steps[i].buf = self.flat + k
             self.stop_slot[i] = stops.get(i, -1)
+            self.steps[i].apart = apart[i] if apart else 0
+            if _c.fnn_op_scratch_bytes((<Op>op).op, 1) > 0:  # scratch is one block that each op cuts anew
+                self.steps[i].apart = min(self.steps[i].apart, i - 1 - with_scratch)
+                with_scratch = i
             for slot in buffers[i]:
                 if not -1 <= slot < n_slots:
                     raise ValueError(f"slot {slot} of {op.name} is not in [0, {n_slots})")
@@ -234,15 +241,22 @@ cdef class Program:
             most = max(most, size)
         return most
 
-    def run(self, int first, int last, int n_threads, Block scratch):
-        """Run steps [first, last); return the index of the step whose flag ended the run, or last."""
+    def run(self, int first, int last, int n_threads, Block scratch, double[::1] seconds=None):
+        """Run steps [first, last); return the index of the step whose flag ended the run, or last.
+
+        What each step takes is written to its place in ``seconds``.
+        """
         if not 0 <= first <= last <= self.n_steps:
             raise IndexError(f"steps [{first}, {last}) of {self.n_steps}")
         if scratch.nbytes < self.scratch_bytes(n_threads):
             raise ValueError("the scratch block is too small")
-        return self.walk(first, last, n_threads, scratch)
+        if seconds is None:
+            return self.walk(first, last, n_threads, scratch, NULL)
+        if seconds.shape[0] != self.n_steps:
+            raise ValueError(f"expected {self.n_steps} places for seconds, got {seconds.shape[0]}")
+        return self.walk(first, last, n_threads, scratch, &seconds[0] + first if self.n_steps else NULL)
 
-    cdef int walk(self, int first, int last, int n_threads, Block scratch):
+    cdef int walk(self, int first, int last, int n_threads, Block scratch, double *seconds):
         cdef int i, done
         cdef void *memory = scratch.ptr
         if self.stale:
@@ -253,7 +267,7 @@ cdef class Program:
                     self.steps[i].stop_if = <const int32_t *>self.slots[self.stop_slot[i]]
             self.stale = False
         with nogil:
-            done = _c.fnn_run(self.steps + first, last - first, n_threads, memory)
+            done = _c.fnn_run_timed(self.steps + first, last - first, n_threads, memory, seconds)
         return first + done
 
 

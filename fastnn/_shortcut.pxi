@@ -124,7 +124,7 @@ cdef class Shortcut:
             PyBuffer_Release(&view)
             made.append(array)
         program.stale = True
-        self.finished = program.walk(0, program.n_steps, threads, <Block>self.block) == program.n_steps
+        self.finished = program.walk(0, program.n_steps, threads, <Block>self.block, NULL) == program.n_steps
         return self.finish(made)
 
 

@@ -124,11 +124,14 @@ typedef struct fnn_step {
     const fnn_op *op;
     void **buf;
     const int32_t *stop_if; /* not NULL: after this step, a nonzero value ends the run */
+    int apart; /* so many steps right before this one touch nothing that it writes, and write nothing that it touches */
 } fnn_step;
 
 /* Runs steps [0, n_steps) with a team of n_threads (denormals flushed, the caller's state restored after).
  * Returns n_steps, or the index of the step whose stop_if ended it. scratch: the largest fnn_op_scratch_bytes. */
 int fnn_run(const fnn_step *steps, int n_steps, int n_threads, void *scratch);
+/* The same, and what each step took, in seconds; a wait for other threads counts to the step that needs it. */
+int fnn_run_timed(const fnn_step *steps, int n_steps, int n_threads, void *scratch, double *seconds);
 
 /* An op is shared among threads only where its estimated time on one exceeds the grain (nanoseconds; tests set 0). */
 void fnn_set_grain(double nanoseconds);

@@ -6,7 +6,6 @@ answer to the same calls: ``run(phase, arrays)`` and ``fetch(node)``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _backend
+from .apart import OUTSIDE, Span, apart
 from .arena import Arena
 from .fuse import fuse
 from .node import Node
@@ -264,15 +264,26 @@ class CompiledPlan(Plan):
                 self._slot(node)
         self.position = np.cumsum([0] + [op is not None for op in ops])
         self.ops = [op for op in ops if op is not None]
-        self.program = core.Program(
-            self.ops, buffers, len(self.slots), {int(self.position[i]): s for i, s in stops.items()}
-        )
+        stop_slots = {int(self.position[i]): s for i, s in stops.items()}
+        self.program = core.Program(self.ops, buffers, len(self.slots), stop_slots, apart(self.lowered, self._span))
         self.arena_slots = [(s, self.intervals[n].offset) for n, s in self.slots.items() if n in self.intervals]
         self.late_slots = [(s, n) for n, s in self.slots.items() if n.source and n.source[0] in _LATE]
         written = {self._root(i) for call, _ in self.lowered for i in call.mutated}
         for node, slot in self.slots.items():
             if node.source is not None and node.source[0] not in _LATE:
                 self._bind(slot, node, source_array(node, {}, self.rng), node in written)
+
+    def _span(self, node: Node) -> Span:
+        """Return where a value lies: in the arena, or at the address of an array that is there already."""
+        root = self._root(node)
+        if root in self.intervals:
+            offset = self.intervals[root].offset
+            return (False, offset, offset + root.spec.nbytes)
+        if root.source is None or root.source[0] in _LATE:
+            return OUTSIDE
+        array = source_array(root, {}, self.rng)
+        first = array.__array_interface__["data"][0]
+        return (True, first, first + array.nbytes) if array.flags.c_contiguous else OUTSIDE
 
     def _bind(self, slot: int, node: Node, array: np.ndarray, writable: bool) -> None:
         """Point a slot at an array outside the arena; one that the plan updates must be writable."""
@@ -348,22 +359,10 @@ class CompiledPlan(Plan):
                 self._run_host(segment, arrays)
                 continue
             first, last = int(self.position[segment[0]]), int(self.position[segment[1]])
-            if self._run_steps(first, last, threads) < last:
+            if self.program.run(first, last, threads, self.arena.scratch, self.seconds) < last:
                 return False
         self._arrays = {k: v for k, v in arrays.items() if self._returns_input(phase, k)}
         return True
-
-    def _run_steps(self, first: int, last: int, threads: int) -> int:
-        """Run C steps in one call, or one by one where they are timed; return the first that did not run."""
-        if self.seconds is None:
-            return int(self.program.run(first, last, threads, self.arena.scratch))
-        for i in range(first, last):
-            start = time.perf_counter()
-            reached = self.program.run(i, i + 1, threads, self.arena.scratch)
-            self.seconds[i] = time.perf_counter() - start
-            if reached <= i:
-                return i
-        return last
 
     def _returns_input(self, phase: int, index: int) -> bool:
         return any(self._root(n).source == ("input", index) for n in self.phases[phase].outputs)

@@ -7,6 +7,11 @@
 #define FLOPS_PER_NS 64.0
 #define BYTES_PER_NS 64.0
 #define DEFAULT_GRAIN_NS 5000.0
+/* A program that moves no more than this stays in one processor's cache. What another thread takes over there has to
+ * come from that cache, at so many bytes a nanosecond: worth it for what computes much on few bytes only. */
+#define NEAR_BYTES 4e6
+#define FAR_BYTES_PER_NS 20.0
+#define FAST_FLOPS_PER_NS 120.0
 
 static _Atomic double grain_ns = DEFAULT_GRAIN_NS;
 static atomic_int last_team_size = 1;
@@ -17,15 +22,29 @@ int fnn_last_team_size(void) { return atomic_exchange(&last_team_size, 1); }
 
 typedef struct program {
     const fnn_step *steps;
-    int n_steps;
+    int n_steps, n_threads;
+    int near; /* whether all its data are in the cache of the thread that runs serial steps */
     double grain;
     void *scratch;
+    double *seconds;       /* of each step, NULL where nobody asks */
+    long long start;       /* of the first step */
     atomic_int stopped_at; /* index of the step whose flag was set, or -1 */
 } program;
 
-static int is_parallel(const program *p, int i) {
+/* Whether a step is shared among threads; follows: the step before was, and this one goes on with its data. */
+static int is_parallel(const program *p, int i, int follows) {
     const fnn_op *op = p->steps[i].op;
-    return op->units > 1 && op->flops / FLOPS_PER_NS + op->bytes / BYTES_PER_NS >= p->grain;
+    if (op->units <= 1) return 0;
+    if (!p->near || follows || p->grain <= 0) return op->flops / FLOPS_PER_NS + op->bytes / BYTES_PER_NS >= p->grain;
+    const double saved = op->flops / FAST_FLOPS_PER_NS * (1 - 1.0 / p->n_threads);
+    return saved - op->bytes / FAR_BYTES_PER_NS >= p->grain;
+}
+
+/* A single step finds its data as the run before left them, which shared them in the same way. */
+static int is_near(const fnn_step *steps, int n_steps) {
+    double bytes = 0;
+    for (int i = 0; i < n_steps && bytes <= NEAR_BYTES; i++) bytes += steps[i].op->bytes;
+    return n_steps > 1 && bytes <= NEAR_BYTES;
 }
 
 static void run_step(const program *p, int i, const fnn_team *team) {
@@ -41,36 +60,63 @@ static int stops(program *p, int i, const fnn_team *team) {
     return atomic_load(&p->stopped_at) == i;
 }
 
-/* Every thread of the team walks all steps; a barrier stands on each side of a parallel one, none between two
- * serial ones. */
+static void note_time(const program *p, int i, long long *last) {
+    const long long now = fnn_now_ns();
+    p->seconds[i] = 1e-9 * (double)(now - *last);
+    *last = now;
+}
+
+/* Every thread of the team walks all steps. All meet before a step that has something in common with one since they
+ * last met, if another thread may have had a part in that; serial steps follow each other on thread 0. */
 static void walk(void *arg, const fnn_team *team) {
     program *p = arg;
     const fnn_team alone = {.tid = 0, .n = 1, .barrier = NULL};
     const fpu_state before = fpu_flush_denormals();
-    int in_step = 0; /* thread 0 may be busy with serial steps */
+    long long last = p->start;
+    int parallel = 0;
+    int met = 0;             /* the first step since all met */
+    int shared = p->n_steps; /* the first parallel one since then */
     for (int i = 0; i < p->n_steps; i++) {
-        if (team->n > 1 && is_parallel(p, i)) {
-            if (in_step) fnn_team_wait(team);
+        parallel = team->n > 1 && is_parallel(p, i, parallel && p->steps[i].apart == 0);
+        if ((parallel ? met : shared) < i - p->steps[i].apart) {
+            fnn_team_wait(team);
+            met = i;
+            shared = p->n_steps;
+        }
+        if (parallel) {
             if (team->tid == 0) atomic_store(&last_team_size, team->n);
             run_step(p, i, team);
-            fnn_team_wait(team);
-            in_step = 0;
-        } else {
-            if (team->tid == 0) run_step(p, i, &alone);
-            in_step = 1;
+            if (shared > i) shared = i;
+        } else if (team->tid == 0) {
+            run_step(p, i, &alone);
         }
+        if (p->seconds && team->tid == 0) note_time(p, i, &last);
         if (!p->steps[i].stop_if) continue;
+        if (parallel) fnn_team_wait(team); /* the flag is whole */
         if (stops(p, i, team)) break;
-        in_step = 0;
+        met = i + 1;
+        shared = p->n_steps;
     }
     fpu_set(before);
 }
 
-int fnn_run(const fnn_step *steps, int n_steps, int n_threads, void *scratch) {
-    program p = {.steps = steps, .n_steps = n_steps, .grain = fnn_get_grain(), .scratch = scratch, .stopped_at = -1};
+int fnn_run_timed(const fnn_step *steps, int n_steps, int n_threads, void *scratch, double *seconds) {
+    program p = {.steps = steps,
+                 .n_steps = n_steps,
+                 .n_threads = n_threads,
+                 .near = n_threads > 1 && is_near(steps, n_steps),
+                 .grain = fnn_get_grain(),
+                 .scratch = scratch,
+                 .seconds = seconds,
+                 .start = seconds ? fnn_now_ns() : 0,
+                 .stopped_at = -1};
     int parallel = 0;
-    for (int i = 0; i < n_steps && !parallel; i++) parallel = is_parallel(&p, i);
+    for (int i = 0; i < n_steps && !parallel; i++) parallel = is_parallel(&p, i, 0);
     fnn_run_team(walk, &p, parallel ? n_threads : 1);
     const int stopped_at = atomic_load(&p.stopped_at);
     return stopped_at < 0 ? n_steps : stopped_at;
+}
+
+int fnn_run(const fnn_step *steps, int n_steps, int n_threads, void *scratch) {
+    return fnn_run_timed(steps, n_steps, n_threads, scratch, NULL);
 }

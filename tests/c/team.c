@@ -2,6 +2,7 @@
  * both back ends, more threads than processors, two callers at once, a forked child. Prints the cost of a barrier. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,12 @@
     } while (0)
 
 enum { CELLS = 1000, STEPS = 40 };
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 /* Step k makes each cell from its neighbours before it: a missing barrier changes the result. */
 static void run_mix(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -52,8 +59,24 @@ static void run_nothing(const fnn_op *op, void *const *buf, void *scratch, const
     (void)op, (void)buf, (void)scratch, (void)team;
 }
 
+/* The first thread to come waits, for ten seconds at most, until another comes to a later step. */
+static void run_hold(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    atomic_int *const came = buf[0];
+    (void)op, (void)scratch;
+    if (team->tid != 1) return;
+    for (int i = 0; i < 10000 && !atomic_load(came); i++) usleep(1000);
+}
+
+static void run_come(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    atomic_int *const came = buf[0];
+    (void)op, (void)scratch;
+    if (team->tid == 0) atomic_store(came, atomic_load((atomic_int *)buf[1]) + 1);
+}
+
 static const fnn_op_class mix_class = {.name = "mix", .run = run_mix};
 static const fnn_op_class sum_class = {.name = "sum", .run = run_sum};
+static const fnn_op_class hold_class = {.name = "hold", .run = run_hold};
+static const fnn_op_class come_class = {.name = "come", .run = run_come};
 static const fnn_op_class nothing_class = {.name = "nothing", .run = run_nothing};
 
 typedef struct job {
@@ -102,6 +125,42 @@ static void test_same_for_every_count(void) {
     }
 }
 
+/* Three jobs, a step of each in turn: two steps right before each have nothing in common with it. */
+static void test_apart(int n_threads) {
+    enum { LANES = 3 };
+    const uint64_t expected = total_with(1);
+    job *j[LANES];
+    fnn_step steps[LANES * (STEPS + 1)];
+    for (int lane = 0; lane < LANES; lane++) {
+        CHECK((j[lane] = malloc(sizeof **j)));
+        set_up(j[lane]);
+    }
+    for (int k = 0; k < LANES * STEPS; k++) {
+        steps[k] = j[k % LANES]->steps[k / LANES];
+        steps[k].apart = LANES - 1;
+    }
+    for (int lane = 0; lane < LANES; lane++) steps[LANES * STEPS + lane] = j[lane]->steps[STEPS]; /* one scratch */
+    double spent[LANES * (STEPS + 1)];
+    CHECK(fnn_run_timed(steps, LANES * (STEPS + 1), n_threads, j[0]->scratch, spent) == LANES * (STEPS + 1));
+    for (int k = 0; k < LANES * (STEPS + 1); k++) CHECK(spent[k] >= 0);
+    for (int lane = 0; lane < LANES; lane++) {
+        CHECK(j[lane]->total == expected);
+        free(j[lane]);
+    }
+}
+
+/* A step that is apart begins while another thread still is in the one before. */
+static void test_apart_does_not_wait(int serial, int n_threads) {
+    atomic_int came[2] = {0, 0};
+    void *first[] = {&came[0]}, *second[] = {&came[0], &came[1]};
+    const fnn_op hold = {.cls = &hold_class, .units = 2, .flops = 1e9};
+    const fnn_op come = {.cls = &come_class, .units = serial ? 1 : 2, .flops = 1e9};
+    fnn_step steps[] = {{.op = &hold, .buf = first}, {.op = &come, .buf = second, .apart = 1}};
+    const double start = seconds();
+    CHECK(fnn_run(steps, 2, n_threads, NULL) == 2);
+    CHECK(seconds() - start < 5 && atomic_load(&came[0]) == 1);
+}
+
 static void test_stop(int n_threads) {
     static const int32_t no = 0, yes = 1;
     job *j = malloc(sizeof *j);
@@ -142,12 +201,6 @@ static void test_fork(void) {
     CHECK(total_with(3) == expected);
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* One barrier a step: the end of a parallel step is also the start of the next. */
 static void report_barrier(int n_threads) {
     enum { N = 2000 };
@@ -174,6 +227,8 @@ int main(int argc, char **argv) {
         CHECK(fnn_set_team_backend(backends[i]) == 0);
         test_same_for_every_count();
         for (int n = 1; n <= 3; n++) test_stop(n);
+        for (int n = 1; n <= 3; n++) test_apart(n);
+        for (int serial = 0; serial < 2; serial++) test_apart_does_not_wait(serial, 2);
         test_two_callers();
         test_fork();
         report_barrier(2);
