@@ -104,10 +104,14 @@ cdef class Shortcut:
         PyBuffer_Release(&view)
         return same
 
-    cpdef run(self, int threads):
-        """Run the program for the call that it takes; `finished` tells whether it came to its end."""
+    cpdef run(self, int threads, double[::1] seconds=None):
+        """Run the program for the call that it takes; `finished` tells whether it came to its end.
+
+        ``seconds`` is as for `Program.run`.
+        """
         cdef Program program = self.program
         cdef Py_buffer view
+        cdef double *times = NULL
         if (threads != self.threads or self.arena.generation is not self.generation
                 or self.arena.scratch is not self.block):
             self.plan.settle(threads)
@@ -124,7 +128,9 @@ cdef class Shortcut:
             PyBuffer_Release(&view)
             made.append(array)
         program.stale = True
-        self.finished = program.walk(0, program.n_steps, threads, <Block>self.block, NULL) == program.n_steps
+        if seconds is not None and seconds.shape[0] == program.n_steps and program.n_steps > 0:
+            times = &seconds[0]
+        self.finished = program.walk(0, program.n_steps, threads, <Block>self.block, times) == program.n_steps
         return self.finish(made)
 
 

@@ -1,4 +1,4 @@
-"""fn.profile: the steps of a plan, timed one by one."""
+"""fn.profile: the steps of a plan, timed within its run."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ def test_a_profiled_step_trains_as_any_other() -> None:
         assert a.tobytes() == b.tobytes(), name
 
 
+def test_steps_and_call_add_up_to_an_untimed_call() -> None:
+    result = fn.profile(training_step(), X, Y, rounds=15)
+    assert result.by_operation()["(call)"] == result.outside > 0
+    assert sum(step.seconds for step in result.steps) + result.outside == result.total
+    assert 0.7 < result.total / result.whole < 1.4, "within 5 % where nothing else runs"
+
+
+def test_the_short_way_is_timed_too() -> None:
+    step = training_step()
+    step.run([(X, Y)] * 2)
+    result = fn.profile(step, X, Y, rounds=2)
+    assert all(s.seconds > 0 for s in result.steps)
+
+
 def test_a_module_runs_forward() -> None:
     result = fn.profile(network().eval(), X, rounds=1)
     assert not any(name.endswith("_bwd_data") or name == "sgd_step" for name in result.by_operation())
@@ -84,4 +98,4 @@ def test_the_timeline_has_a_row_for_each_operation(tmp_path: Path) -> None:
     figure = result.plot(tmp_path / "timeline.png")
     assert (tmp_path / "timeline.png").stat().st_size > 1000
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels == list(result.by_operation())
+    assert labels == [kind for kind in result.by_operation() if kind != "(call)"]

@@ -48,17 +48,17 @@ class ProfiledStep:
 class Profile:
     """The steps of a plan with their times; printable, and a timeline with `plot`."""
 
-    def __init__(self, steps: list[ProfiledStep], whole: float, threads: int, arena: int) -> None:
-        self.steps, self.whole, self.threads, self.arena_bytes = steps, whole, threads, arena
+    def __init__(self, steps: list[ProfiledStep], outside: float, whole: float, threads: int, arena: int) -> None:
+        self.steps, self.outside, self.whole, self.threads, self.arena_bytes = steps, outside, whole, threads, arena
 
     @property
     def total(self) -> float:
-        """Seconds of all steps together; ``whole`` is what a call takes where nothing is timed."""
-        return sum(step.seconds for step in self.steps)
+        """Seconds of all steps and of the call outside them; ``whole`` is what a call takes where nothing is timed."""
+        return sum(step.seconds for step in self.steps) + self.outside
 
     def by_operation(self) -> dict[str, float]:
-        """Return the seconds of each kind of operation, the most first."""
-        sums: dict[str, float] = {}
+        """Return the seconds of each kind of operation, the most first; "(call)" is what is outside the steps."""
+        sums: dict[str, float] = {"(call)": self.outside}
         for step in self.steps:
             sums[step.operation] = sums.get(step.operation, 0.0) + step.seconds
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
@@ -74,7 +74,7 @@ class Profile:
         return (
             f"{format_table(header, rows, right=(0, 5, 6, 7, 8, 9))}\n\n"
             f"{format_table(('operation', 'ms', '%'), kinds, right=(1, 2))}\n\n"
-            f"steps {1e3 * self.total:.3f} ms, a call {1e3 * self.whole:.3f} ms, {self.threads} thread(s), "
+            f"timed {1e3 * self.total:.3f} ms, untimed {1e3 * self.whole:.3f} ms, {self.threads} thread(s), "
             f"arena {human_bytes(self.arena_bytes)}"
         )
 
@@ -98,7 +98,7 @@ class Profile:
             from matplotlib.figure import Figure
         except ImportError:
             raise ImportError("plotting needs matplotlib: pip install 'fastnn-core[plot]'") from None
-        kinds = list(self.by_operation())
+        kinds = [kind for kind in self.by_operation() if kind != "(call)"]
         figure = Figure(figsize=(12, 1 + 0.3 * len(kinds)), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
@@ -122,7 +122,8 @@ def _rate(amount: float, seconds: float) -> str:
 def profile(model: Any, *inputs: Any, rounds: int = ROUNDS) -> Profile:
     """Return the time of each operation of a training step, or of a model's forward.
 
-    The step's operations run one by one, ``rounds`` times; each time is a median. What an operation needs at least is
+    Each time is a median of ``rounds``, taken in the run itself: threads wait for each other only where they do
+    otherwise, and such a wait counts to the operation that needs it. What an operation needs at least is
     its floating-point operations over the measured multiply-add peak, or its bytes over the measured bandwidth of
     memory, whichever takes longer.
 
@@ -164,8 +165,8 @@ def profile(model: Any, *inputs: Any, rounds: int = ROUNDS) -> Profile:
     plan = _plan_of(model, inputs)
     if not isinstance(plan, CompiledPlan):
         raise RuntimeError(f"profile: expected a compiled plan, got {type(plan).__name__}")
-    whole, steps = _measure(lambda: model(*inputs), plan, rounds)
-    return Profile(_steps(plan, steps), whole, _backend.get_num_threads(), plan.arena_bytes)
+    whole, outside, steps = _measure(lambda: model(*inputs), plan, rounds)
+    return Profile(_steps(plan, steps), outside, whole, _backend.get_num_threads(), plan.arena_bytes)
 
 
 def _plan_of(model: Any, inputs: tuple[Any, ...]) -> Plan:
@@ -175,22 +176,24 @@ def _plan_of(model: Any, inputs: tuple[Any, ...]) -> Plan:
     return mp.plan
 
 
-def _measure(call: Callable[[], object], plan: CompiledPlan, rounds: int) -> tuple[float, np.ndarray]:
-    """Return medians: seconds of a call, and of each step where they run one by one; the two in turn."""
-    whole, steps = [], []
+def _measure(call: Callable[[], object], plan: CompiledPlan, rounds: int) -> tuple[float, float, np.ndarray]:
+    """Return medians of seconds: of a call, of one outside its steps where these are timed, and of each step."""
+    whole, outside, steps = [], [], []
     for _ in range(rounds):
         start = time.perf_counter()
         call()
         whole.append(time.perf_counter() - start)
         with _timed(plan) as seconds:
+            start = time.perf_counter()
             call()
+            outside.append(time.perf_counter() - start - seconds.sum())
         steps.append(seconds.copy())
-    return float(np.median(whole)), np.median(steps, axis=0)
+    return float(np.median(whole)), float(np.median(outside)), np.median(steps, axis=0)
 
 
 @contextlib.contextmanager
 def _timed(plan: CompiledPlan) -> Iterator[np.ndarray]:
-    """Have the plan's steps run one by one inside the ``with`` block; their seconds are written into the array."""
+    """Have the plan's steps timed inside the ``with`` block; their seconds are written into the array."""
     plan.seconds = np.zeros(len(plan.ops))
     try:
         yield plan.seconds

@@ -105,7 +105,6 @@ class StepShortcut:
             and step.model is model
             and state.precision == self.precision
             and state.core is not None
-            and self.compiled.seconds is None
             and self.watch.unchanged()
             and self.shortcut.takes((x, y), {})
             and self._outside(x)
@@ -126,7 +125,7 @@ class StepShortcut:
         self.parts[2].refresh()
         seed_plan(self.compiled)
         runtime.last, runtime.arena.owner = None, self.last[1]
-        self.shortcut.run(_backend.state.threads)
+        self.shortcut.run(_backend.state.threads, self.compiled.seconds)
         return self.compiled.program.number(self.loss_slot), self.shortcut.finished
 
 
