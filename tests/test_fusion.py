@@ -125,6 +125,54 @@ def test_activation_in_batch_norm_and_its_backward(case: Case, training: bool, a
                 np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("with_relu", [False, True], ids=["sum", "relu"])
+@pytest.mark.parametrize("case", NORMS, ids=lambda case: case.id)
+def test_sum_in_batch_norm(case: Case, with_relu: bool) -> None:
+    """A residual, on either side, and ReLU after it: against the composition, and bit by bit."""
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    make_room()
+    attrs = dict(case.attrs)
+
+    def chain(run: Any, x: Any, other: Any, *rest: Any) -> Any:
+        y = run("batch_norm", x, *rest, **attrs)
+        y = run("add", y, other) if len(rest) % 2 else run("add", other, y)
+        return run("relu", y) if with_relu else y
+
+    fused = eager(lambda *nodes: chain(apply, *nodes))
+    x, *rest = make_inputs(case, "floats", terms(case))
+    inputs = [x, np.random.default_rng(0).permutation(x.reshape(-1)).reshape(x.shape), *rest]
+    images = [i if i is None or i.ndim != 4 else channels_last(i) for i in inputs]
+    expected = chain(lambda name, *args, **kw: getattr(reference, name)(*args, **kw), *map(wide, inputs))
+    fusion = {"residual": "add"} | ({"activation": "relu"} if with_relu else {})
+    for level in _core.levels():
+        _core.set_level(level)
+        fn.set_num_threads(1)
+        alone = chain(run_primitive, *images)
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            actual = fused(*images)
+            (phase,) = last_plan().phases
+            assert [(c.name, c.fused) for c in phase.fused if c.name != "relayout"] == [("batch_norm", fusion)]
+            check_no_overrun(f"{case.id}, level {level}, {threads} threads")
+            assert actual.tobytes() == alone.tobytes(), (level, threads)
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_sum_of_two_norms_takes_one_of_them() -> None:
+    x = channels_last(np.random.default_rng(0).standard_normal((2, 3, 5, 5), np.float32))
+    v = np.ones(3, np.float32)
+
+    @eager
+    def both(x: Any, v: Any) -> Any:
+        norms = [apply("batch_norm", apply("mul", x, v[0] + i), v, v, eps=0.0) for i in range(2)]
+        return apply("add", *norms)
+
+    np.testing.assert_array_equal(both(x, v), (x - 1) + (x * 2 - 1))
+    names = [(call.name, call.fused) for call in last_plan().phases[0].fused if call.name == "batch_norm"]
+    assert sorted(names, key=str) == [("batch_norm", {"residual": "add"}), ("batch_norm", {})], names
+
+
 def test_silu_is_fused_alone_where_nothing_is_differentiated() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU()).eval()
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 5), np.float32)

@@ -17,6 +17,7 @@ from fastnn.graph.node import apply
 from fastnn.graph.plan import CompiledPlan
 from fastnn.graph.primitive import find
 from fastnn.graph.report import PlanReport
+from fastnn.nn import functional as F
 from oracle import check_no_overrun, last_plan, make_room, placed
 from tolerances import terms
 
@@ -265,6 +266,36 @@ def test_values_made_anew_take_less_memory() -> None:
 
     one = 16 * 16 * 32 * 32 * 4  # bytes of a value; six blocks keep two each, or one and what is being worked on
     assert arena(False) - arena(True) >= 4 * one
+
+
+class Residual(nn.Module):
+    """A block as of ResNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Any) -> Any:
+        return F.relu(self.norm(self.conv(x)) + x)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sums_made_anew_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    _core.set_poison(True)
+    fn.set_num_threads(threads)
+    found = []
+    for least in (0, 1 << 20):
+        monkeypatch.setattr("fastnn.graph.recompute.LEAST_SUM", least)
+        fn.manual_seed(3)
+        model = nn.Sequential(nn.Conv2d(3, 4, 1), *(Residual() for _ in range(3)), nn.Flatten(), nn.Linear(144, 5))
+        optimizer = fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        step = fn.TrainStep(model, nn.CrossEntropyLoss(), optimizer)
+        rng = np.random.default_rng(0)
+        losses = [step(rng.standard_normal((6, 3, 6, 6), np.float32), rng.integers(0, 5, 6)) for _ in range(3)]
+        found.append((losses, [p.data.tobytes() for p in model.parameters()], names_of(step).count("batch_norm")))
+    (*anew, count), (*kept, least_count) = found
+    assert anew == kept
+    assert (count, least_count) == (6, 3)
 
 
 def test_small_values_are_kept() -> None:

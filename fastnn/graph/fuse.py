@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from .fold import add_into_epilogue, batch_norm_into_weights
 from .node import Node
 from .primitive import Call
+from .residual import sum_into_batch_norm
 
 __all__ = ["RULES", "fuse"]
 
@@ -160,6 +161,7 @@ def _memory(node: Node | None, producer: dict[Node, Call]) -> Node | None:
 RULES: tuple[Rule, ...] = (
     batch_norm_into_weights,
     add_into_epilogue,
+    sum_into_batch_norm,
     relu_into_epilogue,
     relu_bwd_into_batch_norm_bwd,
     silu_into_batch_norm,

@@ -10,6 +10,7 @@ from .primitive import Call
 __all__ = ["LEAST", "recompute"]
 
 LEAST = 1 << 20  # bytes of a value worth it
+LEAST_SUM = 16 << 20  # the same where a residual is read too
 SMALL = 16  # an input so many times smaller than the value may live longer for it
 
 # One pass over their input, which the backward needs anyway.
@@ -35,7 +36,9 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
     renamed: dict[Node, Node] = {}
     for call in reversed(calls[:border]):
         y = call.outputs[0] if call.outputs else None
-        if y is None or call.name not in CHEAP or y in kept or y not in uses or y.spec.nbytes < LEAST:
+        if y is None or call.name not in CHEAP or y in kept or y not in uses:
+            continue
+        if y.spec.nbytes < (LEAST_SUM if "residual" in call.fused else LEAST):
             continue
         at = min(uses[y])
         inputs = [node for node in call.inputs if node is not None]

@@ -262,6 +262,16 @@ static void norm_apply(const fnn_norm *q, const float *x, int64_t count, int64_t
     }
 }
 
+/* y = (x - mean) scale + bias + residual, then perhaps ReLU. */
+static void norm_apply_sum(const fnn_norm *q, const float *x, const float *residual, int64_t count, int64_t period,
+                           int relu, int past, float *y) {
+    if (relu) {
+        NORM_DESCEND(y, act_apply(norm_value(q, x + at, j, n) + norm_soon(residual + at, n), FNN_ACT_RELU, v_zero()))
+    } else {
+        NORM_DESCEND(y, norm_value(q, x + at, j, n) + norm_soon(residual + at, n))
+    }
+}
+
 /* (dy - offset - (x - mean) slope) scale */
 static inline vf norm_grad_value(const fnn_norm *q, const float *dy, const float *x, int64_t j, int n,
                                  int activation) {

@@ -13,7 +13,8 @@
 #define NORM_FIELDS(I, D, A, T) I(T, rows) I(T, c)
 FNN_PROBLEM(norm_problem, NORM_FIELDS)
 
-#define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, activation) D(T, slope)
+/* residual: whether there is one, added before the activation. */
+#define APPLY_FIELDS(I, D, A, T) NORM_FIELDS(I, D, A, T) D(T, eps) I(T, activation) D(T, slope) I(T, residual)
 FNN_PROBLEM(apply_problem, APPLY_FIELDS)
 
 /* activation: of the forward, none, ReLU or SiLU; then dy is the gradient of its output. */
@@ -124,10 +125,13 @@ static fnn_status apply_init(fnn_op *op) {
     if (q->activation < FNN_ACT_NONE || q->activation > FNN_ACT_SILU)
         return fnn_fail(op, FNN_INVALID, "batch_norm: expected activation 0 to 3, got %lld",
                         (long long)q->activation);
+    if (q->residual && q->activation > FNN_ACT_RELU)
+        return fnn_fail(op, FNN_UNSUPPORTED, "batch_norm: expected no activation or ReLU after a residual, got %lld",
+                        (long long)q->activation);
     op->units = shares(q->rows, q->c);
     op->scratch_thread = 3 * sizeof(float) * (size_t)op->k->norm_period(q->c);
     op->flops = 3.0 * (double)q->rows * (double)q->c;
-    op->bytes = 8.0 * (double)q->rows * (double)q->c;
+    op->bytes = (q->residual ? 12.0 : 8.0) * (double)q->rows * (double)q->c;
     op->algorithm = "one pass";
     return FNN_OK;
 }
@@ -147,11 +151,16 @@ static void apply_run(const fnn_op *op, void *const *buf, void *scratch, const f
     }
     for (int i = 0; i < 3; i++) repeat_array(mean + i * period, c, period);
     const fnn_norm norm = {.mean = mean, .scale = scale, .bias = shift};
-    op->k->norm_apply(&norm, x + row * c, rows * c, period, (int)q->activation, (float)q->slope,
-                      q->rows * c > PAST && x != buf[5], (float *)buf[5] + row * c);
+    const int past = q->rows * c > PAST && x != buf[6];
+    float *y = (float *)buf[6] + row * c;
+    if (q->residual)
+        op->k->norm_apply_sum(&norm, x + row * c, (const float *)buf[5] + row * c, rows * c, period,
+                              q->activation == FNN_ACT_RELU, past, y);
+    else
+        op->k->norm_apply(&norm, x + row * c, rows * c, period, (int)q->activation, (float)q->slope, past, y);
 }
 
-FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias y", apply_init, apply_run);
+FNN_OP_CLASS(batch_norm, apply_problem, "x mean var ?weight ?bias ?residual y", apply_init, apply_run);
 
 /* ---- backward ------------------------------------------------------------------------------------------- */
 

@@ -86,8 +86,9 @@ class BatchNorm(Primitive):
         return x
 
     def lower(self, call: Call) -> list[Step]:
+        *inputs, residual = (*call.inputs, None)[:6]  # a sixth one is fusion's: see graph/residual.py
         fields = {**_rows(_node(call.inputs[0]).spec), "eps": call.attrs["eps"], **fused_activation(call)}
-        return [Step(self.name, fields, [*call.inputs, call.outputs[0]])]
+        return [Step(self.name, fields | {"residual": int(residual is not None)}, [*inputs, residual, call.outputs[0]])]
 
     def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
         """Where mean and variance are those of this very input, dx flows through them here, in one pass."""
