@@ -11,6 +11,7 @@ import functools
 
 from case_data import Case
 from cases_elementwise import elementwise_cases
+from cases_gated_norm import gated_norm_cases
 from cases_loss import loss_cases, optimizer_cases
 from cases_matrix import matrix_cases
 from cases_pool import normalization_cases, pooling_cases
@@ -25,6 +26,7 @@ def all_cases() -> tuple[Case, ...]:
         *winograd_cases(),
         *pooling_cases(),
         *normalization_cases(),
+        *gated_norm_cases(),
         *elementwise_cases(),
         *loss_cases(),
         *optimizer_cases(),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from case_data import Case
+from cases_gated_norm import GATED_NORM
 from fastnn import reference
 
 Array = npt.NDArray[Any]
@@ -109,6 +110,8 @@ TERMS: dict[str, Callable[[Case], int]] = {
     "adaptive_max_pool2d_bwd": lambda case: _extent(case.shape(0), (2, 3)),
     "batch_norm_stats": lambda case: _all_but_channels(case.shape(0)),
     "batch_norm_bwd": lambda case: _all_but_channels(case.shape(0)),
+    "gated_norm_pool": lambda case: _extent(case.shape(0), (2, 3)),
+    "gated_norm_sums": lambda case: _extent(case.shape(0), (2, 3)),
     "prelu_bwd": lambda case: math.prod(case.shape(0)),
     "sum_squares": lambda case: math.prod(case.shape(0)),
     "local_response_norm": lambda case: case.attrs["size"],
@@ -180,8 +183,8 @@ def _scale(case: Case, inputs: Sequence[Any], index: int, expected: Array) -> Ar
         return np.asarray(getattr(reference, case.primitive)(np.abs(np.float64(inputs[0])), inputs[1], **case.attrs))
     if case.primitive.endswith("_step"):
         return size + sum(np.abs(np.float64(a)) for a in inputs if a is not None and a.shape == expected.shape)
-    if case.primitive in BATCH_NORM:
-        return BATCH_NORM[case.primitive](case, inputs)[index] + size
+    if case.primitive in NORMS:
+        return NORMS[case.primitive](case, inputs)[index] + size
     finite = size[np.isfinite(size)]
     return np.full(size.shape, finite.max() if finite.size else 0.0)
 
@@ -220,11 +223,12 @@ def _norm_fold_scales(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
     return np.zeros(()), (sizes[0] + sizes[1]) * scale + sizes[2]
 
 
-BATCH_NORM: dict[str, Callable[[Case, Sequence[Any]], tuple[Array, ...]]] = {
+NORMS: dict[str, Callable[[Case, Sequence[Any]], tuple[Array, ...]]] = {
     "batch_norm_stats": _stats_scales,
     "batch_norm": _norm_scales,
     "batch_norm_bwd": _norm_bwd_scales,
     "batch_norm_fold": _norm_fold_scales,
+    **GATED_NORM,
 }
 
 

@@ -56,6 +56,7 @@ from .elementwise import (
     sub,
     sum_squares,
 )
+from .gated_norm import gated_norm, gated_norm_bwd, gated_norm_pool, gated_norm_sums
 from .linear import linear, linear_bwd_data, linear_bwd_weights, matmul
 from .loss import (
     bce_loss,
@@ -150,6 +151,10 @@ __all__ = [
     "exp",
     "expand",
     "extremum_bwd",
+    "gated_norm",
+    "gated_norm_bwd",
+    "gated_norm_pool",
+    "gated_norm_sums",
     "gelu",
     "gelu_bwd",
     "hardsigmoid",

@@ -30,6 +30,7 @@
 
 #include "pool_rows.h"
 #include "norm.h"
+#include "gated_norm.h"
 #include "lrn.h"
 #include "loss.h"
 #include "optim.h"

@@ -347,6 +347,9 @@ typedef struct fnn_norm {
     const float *mean, *scale, *bias, *offset, *slope;
 } fnn_norm;
 
+/* How many sums a channel of an image has: see gated_norm.h. */
+enum { FNN_GATED_POOL = 1, FNN_GATED_GRAD = 5 };
+
 typedef struct fnn_lrn {
     int64_t c, size;
     double alpha, beta, k;

@@ -1,0 +1,37 @@
+"""What rules look for patterns with: who makes a value, and who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..node import Node
+from ..primitive import Call
+
+__all__ = ["Uses"]
+
+
+class Uses:
+    """The makers and readers of a list's values; ``kept`` are also read from outside."""
+
+    def __init__(self, calls: Sequence[Call], kept: set[Node]) -> None:
+        self.kept = kept
+        self.maker: dict[Node, Call] = {output: call for call in calls for output in call.outputs}
+        self.readers: dict[Node, list[Call]] = {}
+        for call in calls:
+            for node in call.inputs:
+                if node is not None:
+                    self.readers.setdefault(node, []).append(call)
+
+    def only_reader(self, node: Node, name: str) -> Call | None:
+        """Return the one call that reads a value, if that is a plain ``name``."""
+        readers = self.readers.get(node, [])
+        if node in self.kept or len(readers) != 1 or readers[0].name != name or readers[0].fused:
+            return None
+        return readers[0]
+
+    def made_by(self, node: Node | None, name: str) -> Call | None:
+        """Return the call that makes a value, if that is a plain ``name`` and nobody else reads the value."""
+        if node is None or node in self.kept or len(self.readers.get(node, [])) != 1:
+            return None
+        call = self.maker.get(node)
+        return call if call is not None and call.name == name and not call.fused else None
