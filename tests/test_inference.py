@@ -141,7 +141,7 @@ def test_nothing_is_folded_where_it_must_not_be() -> None:
     by_batch = settle(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)))
     many_weights = settle(nn.Sequential(nn.Conv2d(3, 4, 9), nn.BatchNorm2d(4)))
     for model in (read_elsewhere, training, by_batch, many_weights):
-        assert "batch_norm" in operations(model, x)
+        assert any(operation.split("+")[0] == "batch_norm" for operation in operations(model, x))
     y = read_elsewhere.conv(x)
     np.testing.assert_array_equal(read_elsewhere(x), read_elsewhere.norm(y) + y)
 
