@@ -33,6 +33,17 @@ def test_placement_never_overlaps_what_lives_together(seed):
     assert size <= 2 * alive
 
 
+def test_placement_leaves_no_room_between_large_and_small():
+    """Values of a residual network: in the order of birth the large ones would not fit where the last ones were."""
+    lives = [(38, 0, 2), (205, 2, 3), (51, 3, 7), (205, 5, 11), (51, 7, 9), (51, 9, 11), (205, 11, 17), (51, 13, 15)]
+    lives += [(51, 15, 17), (205, 17, 23), (51, 19, 21), (51, 21, 23), (205, 23, 27), (102, 25, 31), (102, 27, 29)]
+    intervals = [Interval(n << 10, birth, death) for n, birth, death in lives]
+    alive = max(sum(i.nbytes for i in intervals if i.birth <= t <= i.death) for t in range(32))
+    assert place(intervals) == alive
+    assert not [(a, b) for k, a in enumerate(intervals) for b in intervals[:k] if overlap(a, b)]
+    assert place([]) == 0
+
+
 def conv_net():
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),

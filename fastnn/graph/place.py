@@ -6,6 +6,8 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 __all__ = ["ALIGN", "Interval", "place"]
 
 ALIGN = 64  # bytes; a cache line, and the widest vector
@@ -55,9 +57,20 @@ class _FreeList:
 def place(intervals: Sequence[Interval]) -> int:
     """Set the offset of every interval so that no two alive at the same step overlap; return the arena's size.
 
-    Best fit in the order of birth. A buffer that dies at a step is freed after that step's outputs are placed: a step
-    never writes where it reads.
+    In the order of birth, best fit, or the largest first: whichever takes less. A step never writes where it reads.
     """
+    size = _by_birth(intervals)
+    offsets = _by_size(intervals)
+    end = max((at + _rounded(i.nbytes) for i, at in zip(intervals, offsets, strict=True)), default=0)
+    if end >= size:
+        return size
+    for interval, offset in zip(intervals, offsets, strict=True):
+        interval.offset = offset
+    return end
+
+
+def _by_birth(intervals: Sequence[Interval]) -> int:
+    """Place in the order of birth; a buffer that dies at a step is freed after that step's outputs are placed."""
     free = _FreeList()
     by_birth = sorted(intervals, key=lambda b: (b.birth, -b.nbytes))
     by_death = sorted(intervals, key=lambda b: b.death)
@@ -69,6 +82,28 @@ def place(intervals: Sequence[Interval]) -> int:
             dead += 1
         interval.offset = free.take(_rounded(interval.nbytes))
     return free.top
+
+
+def _by_size(intervals: Sequence[Interval]) -> list[int]:
+    """Return offsets where the largest are placed first, each as low as those that live with it allow."""
+    births, deaths, sizes = (
+        (
+            np.array(values, np.int64)
+            for values in zip(*((i.birth, i.death, _rounded(i.nbytes)) for i in intervals), strict=True)
+        )
+        if intervals
+        else (np.zeros(0, np.int64),) * 3
+    )
+    offsets = np.zeros(len(intervals), np.int64)
+    placed = np.zeros(len(intervals), bool)
+    for i in np.lexsort((births, -sizes)):
+        others = np.flatnonzero(placed & (births <= deaths[i]) & (deaths >= births[i]))
+        others = others[np.argsort(offsets[others], kind="stable")]
+        starts, ends = offsets[others], np.maximum.accumulate(offsets[others] + sizes[others])
+        before = np.concatenate([[0], ends])
+        fits = np.flatnonzero(np.append(starts, np.iinfo(np.int64).max) - before >= sizes[i])
+        offsets[i], placed[i] = before[fits[0]], True
+    return [int(at) for at in offsets]
 
 
 def _rounded(nbytes: int) -> int:
