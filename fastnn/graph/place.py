@@ -86,14 +86,9 @@ def _by_birth(intervals: Sequence[Interval]) -> int:
 
 def _by_size(intervals: Sequence[Interval]) -> list[int]:
     """Return offsets where the largest are placed first, each as low as those that live with it allow."""
-    births, deaths, sizes = (
-        (
-            np.array(values, np.int64)
-            for values in zip(*((i.birth, i.death, _rounded(i.nbytes)) for i in intervals), strict=True)
-        )
-        if intervals
-        else (np.zeros(0, np.int64),) * 3
-    )
+    births = np.array([i.birth for i in intervals], np.int64)
+    deaths = np.array([i.death for i in intervals], np.int64)
+    sizes = np.array([_rounded(i.nbytes) for i in intervals], np.int64)
     offsets = np.zeros(len(intervals), np.int64)
     placed = np.zeros(len(intervals), bool)
     for i in np.lexsort((births, -sizes)):
