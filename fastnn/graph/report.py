@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .execute import plan_for
+from .holders import fullest
 from .plan import CompiledPlan, Plan
 from .runtime import no_grad, runtime_of
 
 __all__ = ["PlanReport", "module_plan", "module_summary"]
+
+HOLDERS_SHOWN = 8
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -46,7 +49,8 @@ class PlanReport:
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row a step: phase, module, operation, algorithm, output, MFLOP, bytes."""
         rows = []
-        for phase, name in zip(self.plan.phases, ("forward", "backward"), strict=False):
+        names = ("step",) if self.plan.phases[0].stop is not None else ("forward", "backward")
+        for phase, name in zip(self.plan.phases, names, strict=False):
             for call in phase.calls if not isinstance(self.plan, CompiledPlan) else phase.fused:
                 rows.append(self._row(name, call))
         return rows
@@ -65,6 +69,18 @@ class PlanReport:
         owner = call.scope or self._parameter_of(call)
         return (phase, owner, operation, algorithm, outputs, f"{flops / 1e6:.3f}", human_bytes(nbytes))
 
+    def _holders(self) -> str:
+        """Say what the arena holds where it is fullest."""
+        if not isinstance(self.plan, CompiledPlan) or not self.plan.intervals:
+            return ""
+        at, holders = fullest(self.plan)
+        rows = [
+            (human_bytes(h.nbytes), h.module, h.operation, str(h.spec), f"{h.birth} to {h.death}")
+            for h in holders[:HOLDERS_SHOWN]
+        ]
+        table = format_table(("holds", "module", "operation", "value", "C steps"), rows, right=(0,))
+        return f", fullest at C step {at} with {len(holders)} values, the largest of them\n{table}"
+
     def _parameter_of(self, call: Any) -> str:
         """Return the name of the parameter whose gradient the call accumulates, else nothing."""
         for node in call.inputs[:1]:
@@ -77,7 +93,7 @@ class PlanReport:
         header = ("phase", "module", "operation", "algorithm", "output", "MFLOP", "moves")
         rows = [(str(i), *row) for i, row in enumerate(self.rows())]
         text = format_table(("#", *header), rows, right=(0, 6, 7))
-        return f"{text}\narena: {human_bytes(self.arena_bytes)}"
+        return f"{text}\narena: {human_bytes(self.arena_bytes)}{self._holders()}"
 
     __repr__ = __str__
 

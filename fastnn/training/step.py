@@ -12,6 +12,7 @@ import numpy as np
 from ..graph.execute import call_hooks
 from ..graph.plan import Phase, Plan, make_plan
 from ..graph.prepare import flatten, is_array, prepare_all, unflatten
+from ..graph.report import PlanReport
 from ..graph.runtime import Runtime, epoch, runtime_of, seed_plan
 from .feeding import split_batch
 from .interrupt import InterruptGuard
@@ -281,6 +282,19 @@ class TrainStep:
         with runtime_of(self.model).arena.lock:
             plan, _ = self._plan(x, y, (self._calls + 1) % self.settings.accumulate == 0)
         return plan.plan
+
+    def plan(self, x: Any, y: Any) -> PlanReport:
+        """Return the plan of a call with these, printable: its operations, its arena and what fills it.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn as fn
+        >>> model = fn.nn.Linear(4, 2)
+        >>> step = fn.TrainStep(model, fn.nn.MSELoss(), fn.optim.SGD(model.parameters(), lr=0.1))
+        >>> "sgd_step" in str(step.plan(np.ones((8, 4)), np.ones((8, 2))))
+        True
+        """
+        return PlanReport(self.plan_of(x, y), {id(p): name for name, p in self.model.named_parameters()})
 
     def _plan(self, x: Any, y: Any, update: bool) -> tuple[StepPlan, dict[int, np.ndarray]]:
         runtime = runtime_of(self.model)
