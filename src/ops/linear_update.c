@@ -8,6 +8,7 @@
 
 #define X_FLOATS ((int64_t)128 << 10)    /* most of x that is packed at once, to stay in the second-level cache ... */
 #define BLOCK_FLOATS ((int64_t)64 << 10) /* ... beside a block of dw */
+#define FEW_TILES 16                     /* of rows, below which threads share single rows */
 #define SLACK 64                         /* floats past a packed buffer that a whole-vector store may touch */
 
 #define LINEAR_UPDATE_FIELDS(I, D, A, T)                                                                             \
@@ -19,6 +20,7 @@ enum { DY, X, P, STEP, HYPER, STATE };
 typedef struct update_plan {
     gemm_plan gemm;
     int64_t mc, nc, ld; /* rows and columns of a block of dw, floats from one row of it to the next */
+    int64_t tile;       /* rows that stay on one thread; columns are not shared: both would write into each page */
 } update_plan;
 
 /* Where a thread keeps what it works on. */
@@ -62,7 +64,8 @@ static fnn_status linear_update_init(fnn_op *op) {
     if (!p) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     fnn_gemm_plan_init(&p->gemm, op->k, GEMM_REDUCTION, 1, m, n, k);
     plan_blocks(p, op->k);
-    op->units = gemm_max(1, fnn_gemm_units(&p->gemm));
+    p->tile = gemm_ceil_div(m, op->k->gemm_mr) < FEW_TILES ? 1 : op->k->gemm_mr;
+    op->units = gemm_max(1, p->gemm.chunks > 1 ? fnn_gemm_units(&p->gemm) : gemm_ceil_div(m, p->tile));
     op->scratch_shared = fnn_gemm_shared_bytes(&p->gemm);
     if (p->gemm.chunks > 1)
         op->scratch_thread = gemm_max(fnn_gemm_thread_bytes(&p->gemm), (size_t)n * sizeof(float));
@@ -88,13 +91,13 @@ static void make_block(const gemm_call *call, const update_plan *p, const update
     }
 }
 
-/* Rows [i0, i1) by columns [j0, j1) of dw and of what it moves. */
-static void update_region(const gemm_call *call, const update_plan *p, const fnn_update *u, int64_t i0, int64_t i1,
-                          int64_t j0, int64_t j1, void *scratch) {
+/* Rows [i0, i1) of dw and of what it moves. */
+static void update_rows(const gemm_call *call, const update_plan *p, const fnn_update *u, int64_t i0, int64_t i1,
+                        void *scratch) {
     const update_scratch s = cut(p, scratch);
     for (int64_t q = 0; q < p->mc; q++) s.rows[q] = q * p->ld;
-    for (int64_t j = j0; j < j1; j += p->nc) {
-        const int64_t n = gemm_min(p->nc, j1 - j);
+    for (int64_t j = 0; j < p->gemm.n && i0 < i1; j += p->nc) {
+        const int64_t n = gemm_min(p->nc, p->gemm.n - j);
         call->b.pack(&call->b, call->kernels, 0, j, n, 0, p->gemm.k, s.b);
         for (int64_t i = i0; i < i1; i += p->mc) {
             const int64_t m = gemm_min(p->mc, i1 - i);
@@ -137,12 +140,8 @@ static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch,
         merge_and_update(&call, p, &u, mine, team);
     } else {
         int64_t lo, hi;
-        fnn_share(p->gemm.units_per_batch, team->tid, team->n, &lo, &hi);
-        const int64_t tile = p->gemm.by_rows ? op->k->gemm_mr : op->k->gemm_nr;
-        if (p->gemm.by_rows)
-            update_region(&call, p, &u, lo * tile, gemm_min(p->gemm.m, hi * tile), 0, p->gemm.n, mine);
-        else
-            update_region(&call, p, &u, 0, p->gemm.m, lo * tile, gemm_min(p->gemm.n, hi * tile), mine);
+        fnn_share(gemm_ceil_div(p->gemm.m, p->tile), team->tid, team->n, &lo, &hi);
+        update_rows(&call, p, &u, lo * p->tile, gemm_min(p->gemm.m, hi * p->tile), mine);
     }
     fnn_update_count(buf[STEP], team);
 }
