@@ -27,16 +27,66 @@ static void conv_locate(const fnn_gather *g, const float *x, int64_t first, int 
     }
 }
 
-/* dst[0 .. len) = act(src * scale + shift): what the layer before left to this load. */
+/* What the layer before left to this load: act(x * scale + shift). */
+static inline __attribute__((always_inline)) vf prologue_apply(vf x, vf scale, vf shift, int activation, vf slope) {
+    return act_apply(v_fma(x, scale, shift), activation, slope);
+}
+
+/* dst[0 .. len) = the finished values of src[0 .. len). */
 static void conv_prologue(const fnn_gather *g, int64_t channel, const float *src, int64_t len, float *dst) {
     const vf slope = v_set1(g->slope);
     for (int64_t c = 0; c < len; c += VL) {
         const int lanes = len - c < VL ? (int)(len - c) : VL;
-        vf v = gemm_read(src + c, lanes);
-        if (g->scale) v = v * gemm_read(g->scale + channel + c, lanes);
-        if (g->shift) v = v + gemm_read(g->shift + channel + c, lanes);
-        v_store_n(dst + c, act_apply(v, g->activation, slope), lanes);
+        const vf scale = g->scale ? gemm_read(g->scale + channel + c, lanes) : v_set1(1.0f);
+        const vf shift = g->shift ? gemm_read(g->shift + channel + c, lanes) : v_zero();
+        v_store_n(dst + c, prologue_apply(gemm_read(src + c, lanes), scale, shift, g->activation, slope), lanes);
     }
+}
+
+/* Rows at once whose scale and shift are read once. */
+#define CONV_FINISHED 4
+
+/* Up to CONV_FINISHED rows of k values; activation is a constant of the caller. */
+static inline __attribute__((always_inline)) void conv_finish_few(const fnn_gather *g, int64_t channel,
+                                                                  const int activation, const float *src,
+                                                                  int64_t src_row, const int rows, int64_t k,
+                                                                  float *dst, int64_t dst_row) {
+    const vf slope = v_set1(g->slope);
+    for (int64_t c = 0; c < k; c += VL) {
+        const int lanes = k - c < VL ? (int)(k - c) : VL;
+        const vf scale = g->scale ? gemm_read(g->scale + channel + c, lanes) : v_set1(1.0f);
+        const vf shift = g->shift ? gemm_read(g->shift + channel + c, lanes) : v_zero();
+        GEMM_UNROLL for (int i = 0; i < rows; i++) {
+            const vf v = prologue_apply(gemm_read(src + i * src_row + c, lanes), scale, shift, activation, slope);
+            if (lanes == VL)
+                v_store(dst + i * dst_row + c, v);
+            else
+                v_store_n(dst + i * dst_row + c, v, lanes);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void conv_finish_as(const fnn_gather *g, int64_t channel,
+                                                                 const int activation, const float *src,
+                                                                 int64_t src_row, int64_t m, int64_t k, float *dst,
+                                                                 int64_t dst_row) {
+    int64_t i = 0;
+    for (; i + CONV_FINISHED <= m; i += CONV_FINISHED)
+        conv_finish_few(g, channel, activation, src + i * src_row, src_row, CONV_FINISHED, k, dst + i * dst_row,
+                        dst_row);
+    for (; i < m; i++)
+        conv_finish_few(g, channel, activation, src + i * src_row, src_row, 1, k, dst + i * dst_row, dst_row);
+}
+
+/* m rows of k channels from channel on, src_row floats apart, finished to rows dst_row floats apart. */
+static void conv_finish_rows(const fnn_gather *g, int64_t channel, const float *src, int64_t src_row, int64_t m,
+                             int64_t k, float *dst, int64_t dst_row) {
+    if (g->activation == FNN_ACT_RELU)
+        conv_finish_as(g, channel, FNN_ACT_RELU, src, src_row, m, k, dst, dst_row);
+    else if (g->activation == FNN_ACT_LEAKY_RELU)
+        conv_finish_as(g, channel, FNN_ACT_LEAKY_RELU, src, src_row, m, k, dst, dst_row);
+    else
+        conv_finish_as(g, channel, FNN_ACT_NONE, src, src_row, m, k, dst, dst_row);
 }
 
 /* Floats [r, r + len) of a tap whose span leaves the source on a side: what is inside, zeros elsewhere. */

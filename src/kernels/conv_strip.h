@@ -40,10 +40,9 @@ static void strip_prologue(const fnn_strip_copy *s, const float *src, float *dst
     const vf slope = v_set1(s->slope);
     for (int64_t c = 0; c < s->channels; c += VL) {
         const int lanes = s->channels - c < VL ? (int)(s->channels - c) : VL;
-        vf v = gemm_read(src + c, lanes);
-        if (s->scale) v = v * gemm_read(s->scale + c, lanes);
-        if (s->shift) v = v + gemm_read(s->shift + c, lanes);
-        v_store_n(dst + c, act_apply(v, s->activation, slope), lanes);
+        const vf scale = s->scale ? gemm_read(s->scale + c, lanes) : v_set1(1.0f);
+        const vf shift = s->shift ? gemm_read(s->shift + c, lanes) : v_zero();
+        v_store_n(dst + c, prologue_apply(gemm_read(src + c, lanes), scale, shift, s->activation, slope), lanes);
     }
 }
 

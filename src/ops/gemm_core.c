@@ -142,7 +142,7 @@ size_t fnn_gemm_shared_bytes(const gemm_plan *p) {
 #define SLACK 64 /* floats past a packed buffer that a whole-vector store may touch */
 
 static size_t block_a_bytes(const gemm_plan *p) {
-    return fnn_round_up((size_t)(p->mc * p->kc + SLACK) * sizeof(float));
+    return fnn_round_up((size_t)(p->mc * (p->kc + FNN_LINE) + SLACK) * sizeof(float));
 }
 
 static int64_t turned_floats(const gemm_plan *p) {
@@ -189,7 +189,7 @@ static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0,
 static int in_place(const gemm_call *call, int64_t columns) {
     const gemm_source *a = &call->a;
     const int64_t nr = call->kernels->gemm_nr;
-    if (a->pack != fnn_gemm_pack_strided_a) return 0;
+    if (a->pack != fnn_gemm_pack_strided_a || a->finished) return 0;
     if (call->plan->group) return columns <= nr || a->stride % ALIASING_FLOATS != 0;
     if (columns >= IN_PLACE_PANELS * nr) return 0;
     if (a->stride == 1 && a->k_stride > 1) return a->k_stride <= IN_PLACE_STEP;
@@ -205,8 +205,14 @@ static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int
         g->a_row = by_rows ? s->stride : 0, g->a_step = by_rows ? 0 : s->k_stride;
         return;
     }
-    s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
     g->a = a, g->a_row = g->a_step = 0;
+    if (s->finished) {
+        g->a_row = g->k % ALIASING_FLOATS ? g->k : g->k + FNN_LINE;
+        call->kernels->conv_finish_rows(s->gather, batch * s->batch_stride + k0, row_of(s, batch, i) + k0, s->stride,
+                                        g->m, g->k, a, g->a_row);
+        return;
+    }
+    s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
 }
 
 /* Tells the kernel which part of A follows: m rows from i, k values from k0. */
@@ -294,7 +300,7 @@ static int64_t rows_first_block(const gemm_call *call, int64_t i, int64_t i1, in
 static void rows_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t i1, int64_t mc) {
     const gemm_source *a = &call->a;
     const int64_t mr = call->kernels->gemm_mr, m = g->m, tiles = gemm_ceil_div(m, mr);
-    const int64_t next = gemm_min(i + (g->a_row ? mr : m), i1 - 1);
+    const int64_t next = gemm_min(i + (g->a_row && !a->finished ? mr : m), i1 - 1);
     g->soon = NULL, g->next_a_floats = g->next_c_floats = 0;
     g->next_a = row_of(a, batch, next), g->next_c = g->c;
     if (a->stride == g->k && !a->line_rows)

@@ -24,7 +24,8 @@ struct gemm_source {
     int64_t batch_stride, stride, k_stride;
     int64_t line_rows, line_stride;
     const fnn_gather *gather;
-    const int32_t *tap;               /* offsets of the taps within a filter */
+    int finished;       /* strided rows of A whose values are finished by gather's prologue on the way */
+    const int32_t *tap; /* offsets of the taps within a filter */
     const fnn_strip_weights *filters; /* all taps of all channels: where they go */
     int64_t n_taps, channels;
 };

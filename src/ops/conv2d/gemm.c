@@ -4,7 +4,9 @@
 
 #include "algorithms.h"
 
-#define STRIDED_LINE 14 /* fewest pixels of a line that are worth a block of rows */
+#define FINISH 0.12          /* cycles a value of the prologue */
+#define FINISHED_FLOATS 6144 /* of rows that are finished at a time */
+#define STRIDED_LINE 14      /* fewest pixels of a line that are worth a block of rows */
 
 typedef struct conv2d_plan {
     gemm_plan gemm;
@@ -31,12 +33,18 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
     const int64_t columns = p->oc / p->groups;
     const double pack = CONV2D_GEMM_WEIGHT * k * (double)columns;
-    if (is_pointwise(p) && !p->in_affine && !p->in_activation &&
-        fnn_gemm_group(kernels, (int64_t)pixels, columns, (int64_t)k))
+    if (is_pointwise(p) && fnn_gemm_group(kernels, (int64_t)pixels, columns, (int64_t)k))
         return (double)p->groups *
-               (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY));
+               (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY) +
+                (p->in_affine || p->in_activation ? FINISH * pixels * k : 0.0));
     return (double)p->groups * (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_EFFICIENCY) +
                                 conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
+}
+
+/* Rows that are finished at a time stay in the first-level cache; whole blocks of statistics do not. */
+static void plan_finished(gemm_plan *plan, const fnn_kernels *kernels) {
+    const int64_t mr = kernels->gemm_mr;
+    if (plan->row_unit != GEMM_MC) plan->mc = gemm_max(mr, gemm_min(GEMM_MC, FINISHED_FLOATS / plan->k) / mr * mr);
 }
 
 static fnn_status init(fnn_op *op) {
@@ -58,10 +66,10 @@ static fnn_status init(fnn_op *op) {
                                         .place = plan->place};
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
-    const int finished_first = prologue && conv2d_is_pointwise(p) &&
-                               filter <= GEMM_KC_MAX; /* rows as they are packed */
-    if (plan->pointwise || finished_first) fnn_gemm_plan_rows(&plan->gemm, op->k);
+    const int finished = prologue && is_pointwise(p); /* a few rows at a time */
+    if (plan->pointwise || finished) fnn_gemm_plan_rows(&plan->gemm, op->k);
     if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
+    if (plan->gemm.group && finished) plan->pointwise = 1, plan_finished(&plan->gemm, op->k);
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
@@ -77,7 +85,7 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     gemm_source a = {.pack = fnn_gemm_pack_gather_a, .data = buf[X], .batch_stride = icg, .gather = &gather};
     a.stride = p->stride[1] * p->ic, a.k_stride = 1;
     if (plan->pointwise) {
-        a.pack = fnn_gemm_pack_strided_a;
+        a.pack = fnn_gemm_pack_strided_a, a.finished = gather.prologue;
         if (!conv2d_is_pointwise(p)) a.line_rows = p->ow, a.line_stride = p->stride[0] * p->iw * p->ic;
     }
     gemm_source b = {.pack = fnn_gemm_pack_filters_b,
