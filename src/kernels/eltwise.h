@@ -101,8 +101,8 @@ static inline vf act_tanh_bwd(vf dy, vf y, vf a, vf b) {
 static inline vf act_silu_bwd(vf dy, vf x, vf a, vf b) {
     (void)a, (void)b;
     vf other;
-    const vf s = v_sigmoid_both(x, &other);
-    return dy * (s * v_fma(v_clip(x, -200.0f, 200.0f), other, v_set1(1.0f)));
+    const vf near = v_clip(x, -88.0f, 88.0f), s = v_logistic(near, &other);
+    return dy * v_fma(near * s, other, s);
 }
 static inline vf act_relu6_bwd(vf dy, vf x, vf a, vf b) {
     (void)a, (void)b;

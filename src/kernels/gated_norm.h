@@ -33,11 +33,10 @@ static inline __attribute__((always_inline)) void gated_strip(int many, const fn
                 continue;
             }
             vf other;
-            const vf low = v_max(v_set1(-200.0f), value), near = v_min(v_set1(200.0f), low);
-            const vf g = norm_load(there + v * VL, lanes);
-            const vf sigmoid = v_sigmoid_both(value, &other);
-            const vf slope = sigmoid * v_fma(near, other, v_set1(1.0f)), inner = g * slope;
-            s[0][v] = v_fma(g, low * sigmoid, s[0][v]);
+            const vf low = v_max(v_set1(-88.0f), value), near = v_min(v_set1(88.0f), low);
+            const vf g = norm_load(there + v * VL, lanes), sigmoid = v_logistic(near, &other), y = low * sigmoid;
+            const vf slope = v_fma(near * sigmoid, other, sigmoid), inner = g * slope;
+            s[0][v] = v_fma(g, y, s[0][v]);
             s[1][v] += inner;
             s[2][v] += slope;
             s[3][v] = v_fma(inner, d, s[3][v]);

@@ -110,13 +110,32 @@ static inline vf v_tanh(vf x) {
     return v_copysign(v_over(t, t + 2.0f), x);
 }
 
-/* x / (1 + e^-x), the power of two applied last: what comes before is never smaller than the result. */
+/* e^-r for |r| <= 0.35 and x = r - n ln 2, n whole: e^-x is 2^n times that. degree 6, or 5 to 1e-7. */
+static inline vf v_exp_of_minus(vf r, int degree) {
+    static const float c6[] = {
+        1.0f, -1.0f, 4.999999404e-1f, -1.666651517e-1f, 4.166845605e-2f, -8.369418792e-3f, 1.381314476e-3f};
+    static const float c5[] = {1.0f, -1.0f, 4.999920130e-1f, -1.666713357e-1f, 4.189449921e-2f, -8.312049322e-3f};
+    return degree == 6 ? v_poly(r, c6, 6) : v_poly(r, c5, 5);
+}
+
+/* x / (1 + e^-x), at first 2^16 times as much: nothing overflows or is lost where the result is a normal number. */
 static inline vf v_silu(vf x) {
-    vf n;
-    const vf e = v_exp_reduced(v_neg_abs(v_clip(x, -120.0f, 120.0f)), &n) + 1.0f;
-    const vm negative = v_lt(x, v_zero());
-    const vf top = v_max(v_set1(-120.0f), x) * v_sel(negative, e, v_set1(1.0f));
-    return v_scale2(v_over(top, v_scale2(e, n) + 1.0f), v_sel(negative, n, v_zero()));
+    const float magic = 12582912.0f, few = 16.0f, small = 1.0f / 65536;
+    const vf low = v_max(v_set1(-98.0f), x), near = v_min(v_set1(88.0f), low);
+    const vf pushed = v_fma(near, v_set1(-1.44269504f), v_set1(magic)), n = pushed - magic;
+    const vf r = v_fma(n, v_set1(LN2_LO), v_fma(n, v_set1(LN2_HI), near));
+    const vf e = v_scale2(v_exp_of_minus(r, 6), pushed - (magic + few));
+    return v_fma(v_over(near, e + small), v_set1(small), low - near); /* beyond 88 it is x */
+}
+
+/* 1 / (1 + e^-x), and in *other what it lacks to 1: a few eps of 1 from the truth, for -88 <= x <= 88. */
+static inline vf v_logistic(vf x, vf *other) {
+    const float magic = 12582912.0f;
+    const vf n = v_fma(x, v_set1(-1.44269504f), v_set1(magic)) - magic;
+    const vf e = v_scale2(v_exp_of_minus(v_fma(n, v_set1(0.693147182f), x), 5), n);
+    const vf y = v_over(v_set1(1.0f), e + 1.0f);
+    *other = e * y;
+    return y;
 }
 
 /* Odd functions of x that are constant beyond +-limit, plus 1/2: x times a polynomial in 2 (x / limit)^2 - 1, whose

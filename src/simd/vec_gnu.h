@@ -21,7 +21,7 @@
  *   v_stream(p, x)             a store past the caches where there is one; p at a whole vector. Before another thread may
  *                              read what was stored: v_stream_end()
  *   v_soon(p)                  what is at p will be read soon
- *   v_over(a, b)               a / b for b in [2^-60, 2^60], to one unit in the last place
+ *   v_over(a, b)               a / b for b in [2^-60, 2^125], to one unit in the last place
  */
 #ifndef FASTNN_VEC_GNU_H
 #define FASTNN_VEC_GNU_H
