@@ -55,7 +55,7 @@ class _Sizes:
     slope: Array
 
 
-def _sizes(case: Case, x: Array, mean: Array, var: Array, weight: Any, bias: Any) -> _Sizes:
+def norm_sizes(case: Case, x: Array, mean: Array, var: Array, weight: Any, bias: Any) -> _Sizes:
     eps = case.attrs["eps"]
     v = reference.batch_norm(x, mean, var, weight, bias, eps=eps)
     size = reference.batch_norm(np.abs(x), -np.abs(mean), var, None if weight is None else np.abs(weight), eps=eps)
@@ -75,25 +75,25 @@ def _root(terms: Array, keepdims: bool = False) -> Array:
 
 
 def _pool(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
-    z = _sizes(case, *_wide(inputs)).z
+    z = norm_sizes(case, *_wide(inputs)).z
     return (_root(z, keepdims=True) / (z.shape[2] * z.shape[3]),)
 
 
 def _apply(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
     x, mean, var, gate, weight, bias = _wide(inputs)
-    return (_sizes(case, x, mean, var, weight, bias).z * np.abs(gate),)
+    return (norm_sizes(case, x, mean, var, weight, bias).z * np.abs(gate),)
 
 
 def _sums(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
     dy, *rest = _wide(inputs)
-    of = _sizes(case, *rest)
+    of = norm_sizes(case, *rest)
     inner = dy * of.slope
     return _root(dy * of.z), np.stack([_root(part) for part in (inner, of.slope, inner * of.d, of.slope * of.d)])
 
 
 def _bwd(case: Case, inputs: Sequence[Any]) -> tuple[Array, ...]:
     dy, x, mean, var, gate, dpool, sums, weight, bias = _wide(inputs)
-    of = _sizes(case, x, mean, var, weight, bias)
+    of = norm_sizes(case, x, mean, var, weight, bias)
     rstd = 1.0 / np.sqrt(var + case.attrs["eps"])
     share = np.abs(dpool) / (x.shape[2] * x.shape[3])
     parts = np.abs(np.stack([gate, share, gate, share])[..., 0, 0] * sums).sum(axis=1)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from case_data import Case
 from cases_gated_norm import GATED_NORM
+from cases_norm_conv import NORM_CONV
 from fastnn import reference
 
 Array = npt.NDArray[Any]
@@ -112,6 +113,8 @@ TERMS: dict[str, Callable[[Case], int]] = {
     "batch_norm_bwd": lambda case: _all_but_channels(case.shape(0)),
     "gated_norm_pool": lambda case: _extent(case.shape(0), (2, 3)),
     "gated_norm_sums": lambda case: _extent(case.shape(0), (2, 3)),
+    "norm_conv2d": lambda case: math.prod(case.shape(1)[1:]),
+    "norm_conv2d_bwd_weights": lambda case: _all_but_channels(case.shape(0)),
     "prelu_bwd": lambda case: math.prod(case.shape(0)),
     "sum_squares": lambda case: math.prod(case.shape(0)),
     "local_response_norm": lambda case: case.attrs["size"],
@@ -229,6 +232,7 @@ NORMS: dict[str, Callable[[Case, Sequence[Any]], tuple[Array, ...]]] = {
     "batch_norm_bwd": _norm_bwd_scales,
     "batch_norm_fold": _norm_fold_scales,
     **GATED_NORM,
+    **NORM_CONV,
 }
 
 

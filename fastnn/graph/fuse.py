@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from .fold import add_into_epilogue, batch_norm_into_weights
-from .fusion import gate_into_norm
+from .fusion import gate_into_norm, norm_into_depthwise
 from .node import Node
 from .primitive import Call
 from .residual import sum_into_batch_norm
@@ -167,6 +167,7 @@ RULES: tuple[Rule, ...] = (
     relu_bwd_into_batch_norm_bwd,
     silu_into_batch_norm,
     gate_into_norm,
+    norm_into_depthwise,
     gradient_into_update,
 )
 

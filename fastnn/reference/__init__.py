@@ -80,6 +80,7 @@ from .loss import (
     smooth_l1_loss,
     smooth_l1_loss_bwd,
 )
+from .norm_conv import norm_conv2d, norm_conv2d_bwd_weights
 from .normalization import (
     batch_norm,
     batch_norm_bwd,
@@ -192,6 +193,8 @@ __all__ = [
     "multi_margin_loss_bwd",
     "nll_loss",
     "nll_loss_bwd",
+    "norm_conv2d",
+    "norm_conv2d_bwd_weights",
     "pad",
     "permute",
     "pow",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .gated_norm import gate_into_norm
+from .norm_conv import norm_into_depthwise
 
-__all__ = ["gate_into_norm"]
+__all__ = ["gate_into_norm", "norm_into_depthwise"]

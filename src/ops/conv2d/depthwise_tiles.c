@@ -4,20 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "algorithms.h"
+#include "depthwise_tiles.h"
 
-#define LINES 2              /* of a unit, as of a register tile */
 #define TILES_EFFICIENCY 0.6 /* of the multiply-add rate */
 #define TILES_PIXEL 4        /* cycles for each vector read or written */
 #define PAST_BYTES (4 << 20)
 #define LEAST_CHUNKS 4 /* partial weight gradients */
 #define MOST_CHUNKS 64
 #define CHUNK_SHARE 8 /* at most this part of the bytes of x and dy goes to them */
-
-typedef struct tiles_plan {
-    conv2d_problem g;
-    int64_t chunks, images, parts, lines; /* a chunk is images, or lines of one of the parts of an image */
-} tiles_plan;
 
 static fnn_status plan_new(fnn_op *op) {
     tiles_plan *plan = op->plan = malloc(sizeof *plan);
@@ -28,7 +22,7 @@ static fnn_status plan_new(fnn_op *op) {
 
 static fnn_status lines_init(fnn_op *op, int64_t lines) {
     const conv2d_problem *g = op->problem;
-    op->units = g->n * gemm_ceil_div(lines, LINES);
+    op->units = g->n * gemm_ceil_div(lines, TILES_LINES);
     op->scratch_shared = (size_t)(g->kh * g->kw * g->oc) * sizeof(float);
     return plan_new(op);
 }
@@ -53,18 +47,29 @@ static int goes_past(const conv2d_problem *g) {
 
 /* This thread's share of the units, one image's lines at a time. b: what all images have in common. */
 static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, const float *residual, float *dst,
-                      const fnn_team *team) {
-    const int64_t units = gemm_ceil_div(b.dst_h, LINES), image = b.dst_h * b.dst_w * b.channels;
+                      const fnn_team *team, fnn_tiles_lines *lines, void *source) {
+    const int64_t units = gemm_ceil_div(b.dst_h, TILES_LINES), image = b.dst_h * b.dst_w * b.channels;
     int64_t lo, hi;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo, end; u < hi; u = end) {
         const int64_t n = u / units;
         end = gemm_min(hi, (n + 1) * units);
-        b.row0 = (u - n * units) * LINES, b.row1 = gemm_min(b.dst_h, (end - n * units) * LINES);
-        b.src = src + n * b.src_h * b.src_w * b.channels, b.dst = dst + n * image;
-        b.residual = residual ? residual + n * image : NULL;
-        op->k->depthwise_band(&b);
+        b.row0 = (u - n * units) * TILES_LINES, b.row1 = gemm_min(b.dst_h, (end - n * units) * TILES_LINES);
+        b.dst = dst + n * image, b.residual = residual ? residual + n * image : NULL;
+        lines(op, source, &b, src + n * b.src_h * b.src_w * b.channels);
     }
+}
+
+static void band_lines(const fnn_op *op, void *source, fnn_depthwise_band *b, const float *x) {
+    (void)source;
+    b->src = x;
+    op->k->depthwise_band(b);
+}
+
+static void sums_lines(const fnn_op *op, void *source, fnn_depthwise_band *b, const float *x) {
+    (void)source;
+    b->src = x;
+    op->k->depthwise_sums(b);
 }
 
 static fnn_depthwise_band forward_band(const conv2d_problem *g) {
@@ -79,13 +84,18 @@ static fnn_depthwise_band forward_band(const conv2d_problem *g) {
                                 .left = g->padding[2]};
 }
 
-static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+void fnn_tiles_forward(const fnn_op *op, const float *x, const float *w, const float *bias, const float *residual,
+                       float *y, void *scratch, const fnn_team *team, fnn_tiles_lines *lines, void *source) {
     const conv2d_problem *g = &((const tiles_plan *)op->plan)->g;
     fnn_depthwise_band b = forward_band(g);
     b.past = goes_past(g);
-    b.weights = scratch, b.bias = buf[BIAS], b.activation = (int)g->activation, b.slope = (float)g->slope;
-    pack_weights(op, g, 0, buf[W], scratch, team);
-    run_bands(op, b, buf[X], buf[RESIDUAL], buf[Y], team);
+    b.weights = scratch, b.bias = bias, b.activation = (int)g->activation, b.slope = (float)g->slope;
+    pack_weights(op, g, 0, w, scratch, team);
+    run_bands(op, b, x, residual, y, team, lines, source);
+}
+
+static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    fnn_tiles_forward(op, buf[X], buf[W], buf[BIAS], buf[RESIDUAL], buf[Y], scratch, team, band_lines, NULL);
 }
 
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -103,7 +113,7 @@ static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, cons
                                   .past = goes_past(g),
                                   .weights = scratch};
     pack_weights(op, g, turned, buf[1], scratch, team);
-    run_bands(op, b, buf[0], NULL, buf[2], team);
+    run_bands(op, b, buf[0], NULL, buf[2], team, band_lines, NULL);
 }
 
 /* ---- gradient of the weights ---------------------------------------------------------------------------- */
@@ -119,7 +129,7 @@ static fnn_status bwd_weights_init(fnn_op *op) {
     plan->images = gemm_max(1, g->n / target);
     const int64_t groups = gemm_ceil_div(g->n, plan->images);
     const int64_t parts = plan->images > 1 ? 1 : gemm_ceil_div(target, gemm_max(1, groups));
-    plan->lines = gemm_max(1, gemm_ceil_div(gemm_ceil_div(g->oh, LINES), parts)) * LINES;
+    plan->lines = gemm_max(1, gemm_ceil_div(gemm_ceil_div(g->oh, TILES_LINES), parts)) * TILES_LINES;
     plan->parts = gemm_max(1, gemm_ceil_div(g->oh, plan->lines));
     plan->chunks = groups * plan->parts;
     op->units = plan->chunks;
@@ -127,7 +137,8 @@ static fnn_status bwd_weights_init(fnn_op *op) {
     return FNN_OK;
 }
 
-static void sum_chunk(const fnn_op *op, const float *dy, const float *x, int64_t chunk, float *sums) {
+static void sum_chunk(const fnn_op *op, const float *dy, const float *x, int64_t chunk, float *sums,
+                      fnn_tiles_lines *lines, void *source) {
     const tiles_plan *plan = op->plan;
     const conv2d_problem *g = &plan->g;
     const int64_t first = chunk / plan->parts * plan->images, last = gemm_min(g->n, first + plan->images);
@@ -136,24 +147,29 @@ static void sum_chunk(const fnn_op *op, const float *dy, const float *x, int64_t
     b.row0 = chunk % plan->parts * plan->lines, b.row1 = gemm_min(g->oh, b.row0 + plan->lines);
     memset(sums, 0, (size_t)(g->kh * g->kw * g->oc) * sizeof(float));
     for (int64_t n = first; n < last; n++) {
-        b.src = x + n * g->ih * g->iw * g->oc, b.residual = dy + n * g->oh * g->ow * g->oc;
-        op->k->depthwise_sums(&b);
+        b.residual = dy + n * g->oh * g->ow * g->oc;
+        lines(op, source, &b, x + n * g->ih * g->iw * g->oc);
     }
 }
 
-static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+void fnn_tiles_bwd_weights(const fnn_op *op, const float *dy, const float *x, float *dw, void *scratch,
+                           const fnn_team *team, fnn_tiles_lines *lines, void *source) {
     const tiles_plan *plan = op->plan;
     const conv2d_problem *g = &plan->g;
     const int64_t taps = g->kh * g->kw, size = taps * g->oc;
-    float *dw = buf[2], *sums = scratch;
+    float *sums = scratch;
     int64_t lo, hi;
     fnn_share(plan->chunks, team->tid, team->n, &lo, &hi);
-    for (int64_t c = lo; c < hi; c++) sum_chunk(op, buf[0], buf[1], c, sums + c * size);
+    for (int64_t c = lo; c < hi; c++) sum_chunk(op, dy, x, c, sums + c * size, lines, source);
     if (plan->chunks == 0 && team->tid == 0) memset(sums, 0, (size_t)size * sizeof(float));
     fnn_team_wait(team);
     fnn_share(g->oc, team->tid, team->n, &lo, &hi);
     if (lo < hi)
         op->k->depthwise_merge(sums + lo, gemm_max(1, plan->chunks), size, g->oc, taps, hi - lo, dw + lo * taps);
+}
+
+static void bwd_weights_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    fnn_tiles_bwd_weights(op, buf[0], buf[1], buf[2], scratch, team, sums_lines, NULL);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------------- */

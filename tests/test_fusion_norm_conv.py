@@ -1,0 +1,106 @@
+"""Depthwise convolution with batch norm and its activation inside, against the same model unfused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from fastnn import _core, nn
+from fastnn.graph import fuse as fuse_module
+from fastnn.graph.fusion import norm_into_depthwise
+
+FUSED = ["norm_conv2d", "norm_conv2d_bwd_weights"]
+
+
+def block(activation: type[nn.Module], size: int, stride: int, channels: int = 37) -> nn.Module:
+    fn.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+        activation(),
+        nn.Conv2d(channels, channels, size, stride, size // 2, groups=channels),
+        nn.Conv2d(channels, 4, 1),
+    )
+
+
+def data() -> Any:
+    return np.random.default_rng(0).standard_normal((3, 3, 13, 9), np.float32)
+
+
+def results(model: nn.Module) -> list[Any]:
+    """Outputs, the gradient of the input and those of all parameters."""
+    y = model(data())
+    dx = model.backward(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
+    return [y, dx, *(p.grad for p in model.parameters())]
+
+
+def names(model: nn.Module) -> list[str]:
+    text = str(model.plan(data()))
+    return [name for name in FUSED if f"{name} " in text]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.ReLU])
+def test_the_bits_of_the_unfused(
+    activation: type[nn.Module], size: int, stride: int, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    for level in _core.levels():
+        _core.set_level(level)
+        with monkeypatch.context() as patch:
+            patch.setattr(fuse_module, "RULES", tuple(r for r in fuse_module.RULES if r is not norm_into_depthwise))
+            plain = block(activation, size, stride).train(training)
+            assert names(plain) == []
+            expected = results(plain)
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            model = block(activation, size, stride).train(training)
+            assert names(model) == FUSED
+            for value, want in zip(results(model), expected, strict=True):
+                assert value.tobytes() == want.tobytes(), (level, threads)
+
+
+def test_the_forward_alone() -> None:
+    model = block(nn.SiLU, 3, 1).eval()
+    with fn.no_grad():
+        assert names(model) == FUSED[:1]
+        between = model[2](model[1](model[0](data())))
+        np.testing.assert_array_equal(model(data()), model[4](model[3](between)))
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(6, 6, 3, padding=1),
+        nn.Conv2d(6, 12, 3, padding=1, groups=6),
+        nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6),
+        nn.Conv2d(6, 6, 7, padding=3, groups=6),
+    ],
+    ids=["dense", "multiplier", "dilated", "7x7"],
+)
+def test_not_before_other_convolutions(convolution: nn.Module) -> None:
+    assert names(nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.SiLU(), convolution)) == []
+
+
+def test_not_where_the_value_is_read_elsewhere() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding=1, groups=3)
+
+        def forward(self, x: Any) -> Any:
+            z = fn.silu(self.norm(x))
+            return self.conv(z) + z
+
+    assert names(Both()) == []
+
+
+def test_not_on_maps_that_some_taps_never_meet() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2, groups=4))
+    assert "norm_conv2d" not in str(model.plan(np.zeros((2, 4, 3, 3), np.float32)))
