@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -251,3 +252,52 @@ if "FASTNN_DATA_DIR" in os.environ:  # minutes of training on real files
         argv = ["train", "--data", data, "--model", model, "--epochs", "5", "--out", str(tmp_path)]
         assert main(argv) == 0
         assert accuracy_of(tmp_path) >= least
+
+
+def test_augment_crops_and_mirrors_where_that_means_the_same():
+    from fastnn.cli.sources import Normalization, augmented
+
+    pixels = np.arange(2 * 16 * 16, dtype=np.uint8).reshape(2, 1, 16, 16)
+    plain = Normalization(1.0, [0.0], [1.0])
+    kinds = {name: augmented(plain, name, (1, 16, 16)) for name in ("digits", "cifar10")}
+    assert "RandomHorizontalFlip" in repr(kinds["cifar10"])
+    assert "RandomHorizontalFlip" not in repr(kinds["digits"])
+    changed = kinds["digits"](pixels, np.random.default_rng(0))
+    assert changed.shape == pixels.shape
+    assert changed.dtype == np.float32
+    assert not np.array_equal(changed, pixels)
+
+
+def test_augmented_training_differs(tmp_path, capsys):
+    rows = []
+    for option in ([], ["--augment"]):
+        assert main(["train", "--epochs", "1", "--out", str(tmp_path / f"run{len(option)}"), *option]) == 0
+        rows.append((tmp_path / f"run{len(option)}" / "history.csv").read_text().splitlines()[1].split(",")[:2])
+    assert rows[0] != rows[1]
+    capsys.readouterr()
+
+
+def test_a_checkpointed_run_goes_on_to_the_bit(tmp_path, capsys, monkeypatch):
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    run = ["train", "--epochs", "3", "--seed", "1", "--checkpoint", "--out"]
+    assert main([*run, whole]) == 0
+
+    class CtrlC(fn.training.Callback):
+        def on_epoch_end(self, trainer, row):
+            signal.raise_signal(signal.SIGINT)
+
+    fit = fn.Trainer.fit
+
+    def interrupted(self, *args, **kwargs):
+        self.callbacks.append(CtrlC())
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(fn.Trainer, "fit", interrupted)
+    assert main([*run, parts]) == 130
+    monkeypatch.undo()
+    assert len((tmp_path / "parts" / "history.csv").read_text().splitlines()) == 2
+    assert main([*run, parts]) == 0
+    assert main([*run, parts]) == 0  # nothing left to do: measured again
+    first, second = (fn.load(os.path.join(folder, "weights.safetensors")) for folder in (whole, parts))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    capsys.readouterr()

@@ -41,7 +41,7 @@ DRAWN = {
     "histograms": (lambda path: viz.histograms({"w": RNG.normal(size=(3, 4)), "b": np.zeros(2)}, path=path), 2),
     "image_grid": (lambda path: viz.image_grid(RNG.random((3, 3, 5, 4)), list("abc"), title="t", path=path), 3),
     "learning_curves": (lambda path: viz.learning_curves({"one": RUN, "two": RUN}, path=path), 2),
-    "lines": (lambda path: viz.lines({"a": [1, 2], "b": ([1, 10], [2, 1])}, xscale="log", path=path), 1),
+    "lines": (lambda path: viz.lines({"a": [1, 2], "b": ([1, 10], [2, 1])}, xscale="log", points=["a"], path=path), 1),
     "loss_surface": (
         lambda path: viz.loss_surface(MODEL, LOSS, np.ones((5, 4)), np.arange(5) % 3, points=3, path=path),
         2,

@@ -141,6 +141,14 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--weights", metavar="FILE", help="weights to start from")
     command.add_argument(
+        "--augment", action="store_true", help="train on random crops and, where they mean the same, mirror images"
+    )
+    command.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="save the whole state after every epoch and on Ctrl-C, and go on from it if the folder has one",
+    )
+    command.add_argument(
         "--out", metavar="DIR", help="folder for weights, history and (with matplotlib) curves (default: fastnn-<data>)"
     )
 

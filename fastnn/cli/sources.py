@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Normalization", "held_out", "training_parts"]
+__all__ = ["Normalization", "augmented", "held_out", "training_parts"]
 
+MIRRORED = ("fashion-mnist", "cifar10")  # data whose images mean the same in a mirror; digits do not
 HOLD_OUT = 0.2  # share of the digits that is never trained on
 
 
@@ -40,6 +41,17 @@ class Normalization:
         """Return the network's input for stored pixels of shape (N, C, H, W), in channels-last memory."""
         pixels = x.transpose(0, 2, 3, 1)
         return (pixels * self._factor + self._shift).transpose(0, 3, 1, 2)
+
+
+def augmented(normalization: Normalization, data: str, shape: tuple[int, ...]) -> Any:
+    """Return random crops (an eighth of the image each way) and, where they mean the same, mirrorings; then pixels."""
+    from ..data.transforms import Compose, RandomCrop, RandomHorizontalFlip
+
+    size = (shape[1], shape[2])
+    changes: list[Any] = [RandomCrop(size, padding=(size[0] // 8, size[1] // 8))]
+    if data in MIRRORED:
+        changes.append(RandomHorizontalFlip())
+    return Compose([*changes, normalization])
 
 
 def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: int) -> Any:

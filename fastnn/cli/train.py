@@ -12,7 +12,7 @@ from .errors import UsageError, usage
 from .evaluate import EVALUATION_BATCH, measure
 from .recipes import Recipe, make_optimizer, make_schedule, recipe_for
 from .report import result_table
-from .sources import Normalization, training_parts
+from .sources import Normalization, augmented, training_parts
 
 __all__ = ["train"]
 
@@ -40,14 +40,20 @@ def train(args: argparse.Namespace) -> int:
         train_set, test_set = training_parts(args.data, args.data_dir, args.download, args.seed)
         folder = _make_folder(args.out or f"fastnn-{args.data}")
     bundle = _make_bundle(args, recipe, train_set)
-    trainer, loader, test_loader = _make_trainer(bundle, recipe, train_set, test_set, folder)
+    trainer, loader, test_loader = _make_trainer(args, bundle, recipe, train_set, test_set, folder)
     print(
         f"{recipe.model} on {args.data}: {_count(bundle.model):,} parameters, {len(train_set):,} training images, "
         f"{len(test_set):,} held out; {recipe.optimizer}, lr {recipe.lr:g} ({recipe.schedule}), "
         f"batches of {recipe.batch_size}, {fn.get_num_threads()} threads",
         flush=True,
     )
-    history = trainer.fit(loader, test_loader, epochs=recipe.epochs)
+    state = os.path.join(folder, "state.fastnn") if args.checkpoint else None
+    with usage():
+        if state is not None and os.path.exists(state):
+            trainer.load(state)
+    if trainer.epoch < recipe.epochs:
+        trainer.fit(loader, test_loader, epochs=recipe.epochs, checkpoint=state)
+    history = trainer.history
     # written before the final evaluation, which a second Ctrl-C may cut short
     written = _leave(bundle, trainer, folder)
     print(result_table(measure(bundle, test_set, EVALUATION_BATCH), bundle.classes))
@@ -84,12 +90,15 @@ def _make_bundle(args: argparse.Namespace, recipe: Recipe, train_set: Any) -> Bu
     return bundle
 
 
-def _make_trainer(bundle: Bundle, recipe: Recipe, train_set: Any, test_set: Any, folder: str) -> tuple[Any, Any, Any]:
+def _make_trainer(
+    args: argparse.Namespace, bundle: Bundle, recipe: Recipe, train_set: Any, test_set: Any, folder: str
+) -> tuple[Any, Any, Any]:
     import fastnn as fn
     from fastnn.data import DataLoader
     from fastnn.training import CSVLogger
 
-    loader = DataLoader(train_set, recipe.batch_size, shuffle=True, transform=bundle.normalization)
+    transform = augmented(bundle.normalization, args.data, bundle.input_shape) if args.augment else bundle.normalization
+    loader = DataLoader(train_set, recipe.batch_size, shuffle=True, transform=transform)
     test_loader = DataLoader(test_set, EVALUATION_BATCH, transform=bundle.normalization)
     with usage():
         optimizer = make_optimizer(recipe, bundle.model.parameters())

@@ -23,7 +23,7 @@ def lines(
     title: str = "",
     xscale: str = "linear",
     yscale: str = "linear",
-    marker: str = "",
+    points: Iterable[str] = (),
     path: Path | None = None,
 ) -> Any:
     """Draw curves by name into one panel.
@@ -35,8 +35,8 @@ def lines(
     xlabel, ylabel, title : str
     xscale, yscale : str
         ``"linear"`` or ``"log"``.
-    marker : str
-        matplotlib's sign for points.
+    points : iterable of str
+        Names of those to draw as points without a line.
     path : path-like, optional
         Where to save the picture.
 
@@ -58,10 +58,12 @@ def lines(
     """
     if not curves:
         raise ValueError("lines: expected at least one curve, got none")
+    scattered = set(points)
     figure, (axes,) = panels(1, 1, 6.4, 4.0)
     for name, curve in curves.items():
         x, y = curve if isinstance(curve, tuple) else (np.arange(1, len(curve) + 1), curve)
-        axes.plot(x, y, label=name, marker=marker)
+        style = {"linestyle": "", "marker": "."} if name in scattered else {}
+        axes.plot(x, y, label=name, **style)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
     axes.grid(alpha=0.3)
     if any(curves):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,15 @@ def image_grid(
     12
     """
     shown = as_grey_or_rgb("image_grid", images, titles)
-    figure, all_axes = panels(len(shown), columns, 1.1, 1.1 if titles is None else 1.4)
+    labels = ["\n".join(part for line in t.split("\n") for part in wrap(line, 20)) for t in titles or ()]
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    height = max((label.count("\n") + 1 for label in labels), default=0)
+    figure, all_axes = panels(len(shown), columns, max(1.1, 0.085 * longest), 1.1 + 0.16 * height)
     for i, (axes, image) in enumerate(zip(all_axes, shown, strict=True)):
         axes.imshow(image, cmap=cmap, vmin=0.0, vmax=1.0)
         axes.set_axis_off()
         if titles is not None:
-            axes.set_title(titles[i], fontsize="small")
+            axes.set_title(labels[i], fontsize="small")
     return finish(figure, path, title)
 
 

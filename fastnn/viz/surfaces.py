@@ -57,7 +57,9 @@ def contour(
     low, high = float(z.min()), float(z.max())
     figure, (axes,) = panels(1, 1, 6.4, 4.8)
     if high > low:
-        axes.contour(a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, levels) ** 2, cmap="Greys_r")
+        axes.contour(
+            a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, levels) ** 2, cmap="Greys_r", linewidths=0.5
+        )
     for name, points in (paths or {}).items():
         walked = np.asarray(points, np.float64)
         axes.plot(walked[:, 0], walked[:, 1], marker=".", markersize=3, linewidth=1, label=name)
