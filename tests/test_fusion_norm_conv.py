@@ -51,6 +51,7 @@ def test_the_bits_of_the_unfused(
 ) -> None:
     _core.set_grain(0.0)
     _core.set_poison(True)
+    fn.set_precision("exact")  # else batch norm is folded into the weights before it in eval mode
     for level in _core.levels():
         _core.set_level(level)
         with monkeypatch.context() as patch:
@@ -61,7 +62,7 @@ def test_the_bits_of_the_unfused(
         for threads in (1, 3):
             fn.set_num_threads(threads)
             model = block(activation, size, stride).train(training)
-            assert names(model) == FUSED
+            assert names(model) == (FUSED if training else FUSED[:1])  # in eval mode the backward has a plan of its own
             for value, want in zip(results(model), expected, strict=True):
                 assert value.tobytes() == want.tobytes(), (level, threads)
 
