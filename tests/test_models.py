@@ -10,7 +10,9 @@ SIZES = {
     "digits_cnn": 38_442,
     "garment": 44_426,
     "lenet5": 61_706,
+    "lenet5_1998": 60_900,
     "mlp": 235_146,
+    "sigmoid_mlp": 79_510,
     "softmax": 7_850,
 }
 IMAGES = {"cnn32": (3, 32), "digits_cnn": (1, 8)}
@@ -54,9 +56,9 @@ def test_garment_has_the_parameter_names_of_its_model():
     assert names == [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
 
 
-@pytest.mark.parametrize("name", ["cnn32", "digits_cnn", "garment", "lenet5"])
+@pytest.mark.parametrize("name", ["cnn32", "digits_cnn", "garment", "lenet5", "lenet5_1998"])
 def test_smallest_images(name):
-    smallest = {"cnn32": 8, "digits_cnn": 2, "garment": 16, "lenet5": 12}[name]
+    smallest = {"cnn32": 8, "digits_cnn": 2, "garment": 16, "lenet5": 12, "lenet5_1998": 12}[name]
     model = fn.models.create(name, image_size=smallest)
     assert model.eval()(np.zeros((1, 1, smallest, smallest), np.float32)).shape == (1, 10)
     with pytest.raises(ValueError, match=f"of at least {smallest} x {smallest}, got {smallest - 1} x 40"):
@@ -92,3 +94,54 @@ def test_refuses_bad_arguments(arguments, message):
 def test_a_name_is_entered_once():
     with pytest.raises(ValueError, match="expected a new name, got 'mlp', which is taken"):
         fn.models.register("mlp")(fn.models.MLP)
+
+
+def test_lenet5_as_printed_trains_sixty_thousand_numbers():
+    model = fn.models.LeNet5Original()
+    assert np.count_nonzero(model.table) == 60 * 25  # 1,516 with the sixteen biases
+    assert sum(p.data.size for p in model.parameters()) - np.count_nonzero(model.table == 0) == 60_000
+    x = np.random.default_rng(0).normal(size=(4, 1, 28, 28)).astype(np.float32)
+    model(x)
+    model.backward(np.ones((4, 10), np.float32))
+    assert not model.c3.weight.grad[model.table == 0].any()
+    assert model.c3.weight.grad[model.table == 1].all()
+
+
+def test_lenet5_as_printed_scores_by_distance():
+    model = fn.models.LeNet5Original()
+    x = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
+    last = fn.capture(model, ["f6"])(x)["f6"]
+    units = 1.7159 * np.tanh(last * 2 / 3)
+    distances = ((units[:, None] - model.codes) ** 2).sum(axis=2)
+    np.testing.assert_allclose(model(x), -distances, rtol=1e-4)
+
+
+def test_linear_models_start_from_zero_and_find_what_they_should():
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    truth = x @ np.array([[1.0], [-2.0], [0.5]], np.float32) + 3.0
+    line = fn.models.LinearRegression(3)
+    assert not line(x).any()
+    step = fn.TrainStep(line, fn.nn.MSELoss(), fn.optim.SGD(line.parameters(), lr=0.2))
+    for _ in range(100):
+        step(x, truth)
+    np.testing.assert_allclose(line.fc.weight.data, [[1.0, -2.0, 0.5]], atol=1e-3)
+    odds = fn.models.LogisticRegression(3)
+    step = fn.TrainStep(odds, fn.nn.BCEWithLogitsLoss(), fn.optim.SGD(odds.parameters(), lr=1.0))
+    labels = (truth > 3.0).astype(np.float32)
+    for _ in range(200):
+        step(x, labels)
+    assert np.mean((odds.probability(x) > 0.5) == (labels[:, 0] > 0)) > 0.97
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_perceptrons_separate_what_can_be_separated(classes):
+    centres = 6 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])[:classes]
+    y = np.arange(200) % classes
+    x = (centres[y] + np.random.default_rng(0).uniform(-1, 1, (200, 2))).astype(np.float32)
+    model = fn.models.Perceptron(2, 1 if classes == 2 else classes)
+    step = fn.TrainStep(model, model.perceptron_loss, fn.optim.SGD(model.parameters(), lr=1.0))
+    for _ in range(5):
+        for i in range(200):
+            last = step(x[i : i + 1], y[i : i + 1])
+    assert (model.decide(x) == y).all()
+    assert last < 1e-5

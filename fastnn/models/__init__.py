@@ -1,6 +1,7 @@
 """Networks by name: what the command line trains, and examples of how a network is written."""
 
 from .alexnet import AlexNet, AlexNet2012, alexnet, alexnet2012
+from .classic import LeNet5Original, LinearRegression, LogisticRegression, Perceptron, SigmoidMLP
 from .efficientnet import (
     EfficientNet,
     MBConv,
@@ -55,10 +56,15 @@ __all__ = [
     "Inception",
     "InvertedResidual",
     "LeNet5",
+    "LeNet5Original",
+    "LinearRegression",
+    "LogisticRegression",
     "MBConv",
     "MobileNetV2",
+    "Perceptron",
     "ResNet",
     "Scaling",
+    "SigmoidMLP",
     "Softmax",
     "SqueezeExcitation",
     "alexnet",
