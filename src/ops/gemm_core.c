@@ -18,7 +18,7 @@
 #define TURNED_K 64
 #define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
 #define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
-#define ALIASING_FLOATS 1024    /* rows this far apart share a set of the first-level cache */
+#define SHORT_K 128             /* up to which storing C matters: its rows are better written from end to end */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
@@ -179,6 +179,7 @@ static int64_t block_rows(const gemm_call *call, int64_t rows) {
 static fnn_gemm_block block_of(const gemm_call *call, int64_t batch, int64_t j0, const int64_t *rows) {
     const int64_t at = batch * call->c_batch + j0;
     fnn_gemm_block g = {.c = call->c + at, .rows = rows, .activation = call->activation, .slope = call->slope};
+    g.next_a = g.next_c = g.c;
     if (call->bias) g.bias = call->bias + batch * call->plan->n + j0;
     if (call->residual) g.residual = call->residual + at;
     return g;
@@ -282,6 +283,7 @@ static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int6
             else
                 look_ahead(call, &g, batch, i + mc, gemm_min(mc, i1 - i - mc), 0, gemm_min(p->kc, p->k));
             place_a(call, &g, batch, i, k0, a);
+            g.rows_first = g.k <= SHORT_K;
             call->kernels->gemm_block(&g);
         }
         if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
@@ -416,6 +418,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
                 look_ahead(call, &g, r->batch, i + mc, gemm_min(mc, r->i1 - i - mc), k0, g.k);
                 fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
                 place_a(call, &g, r->batch, i, k0, a);
+                g.rows_first = g.k <= SHORT_K;
                 call->kernels->gemm_block(&g);
             }
         }

@@ -9,6 +9,8 @@
 
 #include "../kernels/table.h"
 
+#define ALIASING_FLOATS 1024 /* rows this far apart share a set of the first-level cache */
+
 typedef struct gemm_source gemm_source;
 
 /* Packs rows [first, first + count) of A (or columns of B) over k values [k0, k0 + k) into panels at dst. */
@@ -81,7 +83,7 @@ typedef enum {
 
 void fnn_gemm_plan_init(gemm_plan *plan, const fnn_kernels *kernels, gemm_mode mode, int64_t batch, int64_t m,
                         int64_t n, int64_t k);
-/* After that, where A's rows are contiguous along k, C's transpose is wanted and rows are many more than columns.
+/* After that, where A's rows or columns are contiguous, C's transpose is wanted and rows are many more than columns.
  * Returns whether it can be so. */
 int fnn_gemm_plan_turned(gemm_plan *plan, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k);
 /* The same of any product, B being so small that all of it stays in the second-level cache. */
