@@ -7,11 +7,11 @@
 #include "algorithms.h"
 
 #define FLOATS ((int64_t)320 << 10) /* most of the rows: packed, they stay in the second-level cache */
+#define FEW_PIXELS 7                /* most that are summed along k, for vectors of 16 */
 #define FEW_UNIT 16                 /* output channels: a cache line of y */
-#define FEW_LANES 16                /* vectors of k from which on sums along k serve more rows */
 #define GATHER 1.0                  /* cycles a gathered value */
 #define PACK 0.3                    /* cycles a packed one */
-#define WEIGHT 0.3                  /* cycles a weight */
+#define WEIGHT 0.2                  /* cycles a weight */
 #define STORE 1.0                   /* cycles an output */
 #define DOT 5.0                     /* cycles a sum along k takes at its end */
 #define EFFICIENCY 0.8
@@ -28,8 +28,7 @@ static int64_t filter_of(const conv2d_problem *p) { return p->ic * p->kh * p->kw
 
 /* Sums along k, nothing packed at all. */
 static int is_few(const fnn_kernels *kernels, const conv2d_problem *p) {
-    const int64_t vl = kernels->vl, most = FNN_FEW_ROWS * vl / 16;
-    return pixels_of(p) <= (filter_of(p) < FEW_LANES * vl ? most / 2 : most);
+    return pixels_of(p) <= FEW_PIXELS * kernels->vl / 16;
 }
 
 static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
