@@ -166,12 +166,14 @@ def get_num_threads() -> int:
 
 
 def set_precision(precision: str) -> None:
-    """Choose what convolutions may do for speed: ``"fast"``, ``"high"`` or ``"exact"``.
+    """Choose what may be done for speed: ``"fast"``, ``"high"`` or ``"exact"``.
 
     Parameters
     ----------
     precision : str
-        ``"exact"`` allows only direct sums. ``"high"`` also takes Winograd's F(2x2, 3x3) for 3x3 filters of stride 1,
+        ``"exact"`` allows convolutions only direct sums, and each layer computes what it would alone. The others fold
+        batch norm of running statistics into the weights before it where nothing is differentiated, which rounds
+        otherwise. ``"high"`` also takes Winograd's F(2x2, 3x3) for 3x3 filters of stride 1,
         whose error is at most 2e-5 of the result's root mean square, and ``"fast"``, the default, F(4x4, 3x3) as well:
         at most 2e-4, mostly a tenth of that, and two to three times as fast as direct sums. See
         ``docs/kernels-winograd.md``.

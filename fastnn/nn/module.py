@@ -29,7 +29,7 @@ class Module:
 
     A subclass calls ``super().__init__()``, assigns its parts as attributes and overrides `forward`. *Calling* the
     module traces `forward` once for each input shape and mode and then runs the compiled plan; the values that
-    `backward` needs are kept until the next call.
+    `backward` needs are kept until the next call, or computed again where the module is in eval mode.
 
     Attributes
     ----------
