@@ -18,7 +18,7 @@ from ._version import __version__
 
 from . import graph, nn, optim  # isort: skip  (the graph must be there before nn)
 from .graph import Node as Tensor
-from .graph import capture, explain, no_grad
+from .graph import capture, checkpoint, explain, no_grad
 from .nn.functional import cat, flatten, matmul, stack
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "__version__",
     "capture",
     "cat",
+    "checkpoint",
     "config",
     "data",
     "datasets",

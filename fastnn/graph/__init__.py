@@ -6,6 +6,7 @@ from arrays.
 
 from . import primitives
 from .capture import capture
+from .checkpoint import checkpoint
 from .execute import backward_module, eager, execute_module, run_primitive
 from .explain import explain
 from .node import Node, apply, as_index, as_node
@@ -26,6 +27,7 @@ __all__ = [
     "as_node",
     "backward_module",
     "capture",
+    "checkpoint",
     "current_trace",
     "default_layout",
     "eager",

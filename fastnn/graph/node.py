@@ -111,7 +111,7 @@ def _call(primitive: Any, inputs: tuple[Node | None, ...], attrs: dict[str, Any]
         _expect_addressable(spec)
     call = Call(primitive, inputs, attrs, scope=trace.scope_label)
     call.outputs = tuple(Node(trace, s, call=call, index=i) for i, s in enumerate((specs,) if single else specs))
-    (trace.effects if primitive.mutates else trace.calls).append(call)
+    trace.add_call(call)
     return call.outputs[0] if single else call.outputs
 
 

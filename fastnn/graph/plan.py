@@ -15,6 +15,7 @@ import numpy as np
 from .. import _backend
 from .apart import OUTSIDE, Span, apart
 from .arena import Arena
+from .checkpoint import replay
 from .fuse import fuse
 from .node import Node
 from .overwrite import taken_over
@@ -169,7 +170,7 @@ class CompiledPlan(Plan):
         super().__init__(phases)
         self.arena = arena
         kept = {o for p in phases for o in p.outputs} | {p.stop for p in phases if p.stop is not None}
-        for phase, fused in zip(phases, _fuse_phases(phases, kept), strict=True):
+        for phase, fused in zip(phases, _replay(phases, _fuse_phases(phases, kept), kept), strict=True):
             ordered = schedule(fused, phase.stop)
             phase.fused = recompute(ordered, phase.stop, kept) if phase.recompute else ordered
         self.roots: dict[Node, Node] = {}
@@ -415,6 +416,16 @@ def _fuse_phases(phases: Sequence[Phase], kept: set[Node]) -> Iterable[list[Call
         at = home.get(id(call.outputs[0]), at) if call.outputs else effects[call.mutated[0]]
         result[at].append(call)
     return [calls[::-1] for calls in result]
+
+
+def _replay(phases: Sequence[Phase], fused: Iterable[list[Call]], kept: set[Node]) -> list[list[Call]]:
+    """Have the backward, which follows the stop or is the second phase, make the values of checkpoints again."""
+    first, *others = fused
+    stop = phases[0].stop
+    if others:
+        return [first, replay(first, others[0], kept), *others[1:]]
+    border = next((i + 1 for i, call in enumerate(first) if stop in call.outputs), len(first))
+    return [first[:border] + replay(first[:border], first[border:], kept)]
 
 
 def _make_op(core: Any, call: Call, step: Step) -> Any:

@@ -52,8 +52,11 @@ class Trace:
         self.checks: list[tuple[int, Callable[[np.ndarray], None]]] = []
         self.module_names: dict[int, str] = {}
         self.hooks: list[tuple[Any, Any, tuple[Any, ...], dict[str, Any] | None, Any]] = []
+        self.segments: dict[Node, int] = {}  # the checkpoint that a value was made in
         self._scopes: list[str] = []
         self._streams = 0
+        self._segment: int | None = None
+        self._segments = 0
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[Trace]:
@@ -139,6 +142,23 @@ class Trace:
             yield
         finally:
             self._scopes.pop()
+
+    @contextlib.contextmanager
+    def checkpointed(self) -> Iterator[None]:
+        """Count the values made inside as those of one checkpoint; one within another is part of it."""
+        outer = self._segment
+        if outer is None:
+            self._segment, self._segments = self._segments, self._segments + 1
+        try:
+            yield
+        finally:
+            self._segment = outer
+
+    def add_call(self, call: Call) -> None:
+        """Append a call, as an effect if it writes into an input."""
+        (self.effects if call.primitive.mutates else self.calls).append(call)
+        if self._segment is not None:
+            self.segments.update((output, self._segment) for output in call.outputs)
 
     @property
     def scope_label(self) -> str:
