@@ -4,7 +4,7 @@
 #define FNN_LEVEL "avx2"
 #define FNN_TABLE fnn_kernels_avx2
 #define GEMM_MR 6
-#define GEMM_KC 256
+#define GEMM_KC 384
 #define GEMM_NV 2
 #define DW_COLUMNS 4
 #define SMALL_R 4

@@ -9,9 +9,10 @@
 
 #include "gemm_core.h"
 
-#define FEW_PANELS 4   /* of columns, up to which a product goes rows first */
-#define NARROW_ROWS 64 /* up to which weights whose columns are contiguous are not packed either */
-#define FEW_UNIT 16    /* columns: a cache line of C */
+#define FEW_PANELS 4    /* of columns, up to which a product goes rows first */
+#define NARROW_ROWS 64  /* up to which weights whose columns are contiguous are not packed either */
+#define NARROW_STEP 800 /* floats from row to row of them: further apart, each k misses the first-level cache */
+#define FEW_UNIT 16     /* columns: a cache line of C */
 
 /* How a product's operands lie in memory: what follows each other along the rows of C, or along k. */
 typedef enum { ANY_ORDER, NN, NT } product_order;
@@ -40,7 +41,7 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     fnn_gemm_plan_init(&plan->gemm, op->k, mode, batch, m, n, k);
     plan->few = is_few(op, m, n, k, order) ? order : ANY_ORDER;
     /* Of a narrow batch and wide weights the batch is packed, and the weights are read where they are. */
-    const int along_k = order == NT, across = order == NN && m <= NARROW_ROWS && n % ALIASING_FLOATS != 0;
+    const int along_k = order == NT, across = order == NN && m <= NARROW_ROWS && n <= NARROW_STEP;
     if ((along_k || across) && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);
     if (order != ANY_ORDER && !plan->gemm.turned && n <= FEW_PANELS * op->k->gemm_nr)
         fnn_gemm_plan_rows(&plan->gemm, op->k);

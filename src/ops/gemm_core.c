@@ -18,6 +18,7 @@
 #define TURNED_K 64
 #define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
 #define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
+#define ALIASING_FLOATS 1024    /* rows this far apart share a set of the first-level cache */
 #define SHORT_K 128             /* up to which storing C matters: its rows are better written from end to end */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */

@@ -9,8 +9,6 @@
 
 #include "../kernels/table.h"
 
-#define ALIASING_FLOATS 1024 /* rows this far apart share a set of the first-level cache */
-
 typedef struct gemm_source gemm_source;
 
 /* Packs rows [first, first + count) of A (or columns of B) over k values [k0, k0 + k) into panels at dst. */
