@@ -13,7 +13,7 @@ from .fold import add_into_epilogue, batch_norm_into_weights
 from .fusion import gate_into_norm, norm_into_depthwise
 from .node import Node
 from .primitive import Call
-from .residual import sum_into_batch_norm
+from .residual import relu_bwd_into_bwd_data, sum_into_batch_norm, sum_into_bwd_data
 
 __all__ = ["RULES", "fuse"]
 
@@ -168,6 +168,8 @@ RULES: tuple[Rule, ...] = (
     silu_into_batch_norm,
     gate_into_norm,
     norm_into_depthwise,
+    sum_into_bwd_data,
+    relu_bwd_into_bwd_data,
     gradient_into_update,
 )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from .fusion.match import Uses
 from .node import Node
 from .primitive import Call
 
-__all__ = ["sum_into_batch_norm"]
+__all__ = ["relu_bwd_into_bwd_data", "sum_into_batch_norm", "sum_into_bwd_data"]
 
 
 def sum_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
@@ -34,4 +35,53 @@ def sum_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
             replaced[call] = Call(norm.primitive, inputs, norm.attrs, call.outputs, fused, norm.scope)
             replaced[norm] = None
             break
+    return [new for call in calls if (new := replaced.get(call, call)) is not None]
+
+
+def sum_into_bwd_data(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
+    """Let the convolution whose gradient is one summand of a sum of two gradients add the other one.
+
+    It takes the sum's place, with the other summand as a third input. Of two convolutions the 1x1 one: its product adds
+    while the block is in the cache.
+    """
+    uses = Uses(calls, kept)
+    replaced: dict[Call, Call | None] = {}
+    for call in calls:
+        a, b = call.inputs if call.name == "add" else (None, None)
+        if a is None or b is None or a is b or not a.spec == b.spec == call.outputs[0].spec:
+            continue
+        found = [(uses.made_by(x, "conv2d_bwd_data"), other) for x, other in ((a, b), (b, a))]
+        free = [(conv, other) for conv, other in found if conv is not None and conv not in replaced]
+        if not free:
+            continue
+        conv, other = max(free, key=lambda pair: _is_pointwise(pair[0]))
+        fused = {"sum": "add"}
+        replaced[call] = Call(conv.primitive, (*conv.inputs, other), conv.attrs, call.outputs, fused, conv.scope)
+        replaced[conv] = None
+    return [new for call in calls if (new := replaced.get(call, call)) is not None]
+
+
+def _is_pointwise(conv: Call) -> bool:
+    w = conv.inputs[1]
+    return w is not None and w.shape[2:] == (1, 1) and conv.attrs["stride"] == (1, 1)
+
+
+def relu_bwd_into_bwd_data(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
+    """Let the convolution's gradient, and what is added to it, go through the ReLU before in the same pass.
+
+    The call takes the place of ReLU's backward, whose output of the forward is a fourth input.
+    """
+    uses = Uses(calls, kept)
+    replaced: dict[Call, Call | None] = {}
+    for call in calls:
+        dy, y = call.inputs if call.name == "relu_bwd" else (None, None)
+        if dy is None or y is None or dy in kept or len(uses.readers[dy]) != 1:
+            continue
+        conv = uses.maker.get(dy)
+        if conv is None or conv.name != "conv2d_bwd_data" or "activation" in conv.fused:
+            continue
+        inputs = (*conv.inputs, *[None] * (3 - len(conv.inputs)), y)
+        fused = {**conv.fused, "activation": "relu_bwd"}
+        replaced[call] = Call(conv.primitive, inputs, conv.attrs, call.outputs, fused, conv.scope)
+        replaced[conv] = None
     return [new for call in calls if (new := replaced.get(call, call)) is not None]

@@ -12,6 +12,26 @@ static inline vf bin_maximum(vf a, vf b) { return v_sel(v_ordered(a, a), v_max(a
 static inline vf bin_minimum(vf a, vf b) { return v_sel(v_ordered(a, a), v_min(a, b), a); }
 static inline vf bin_prelu(vf x, vf w) { return v_sel(v_lt(v_zero(), x), x, x * w); }
 
+/* c + sum, and 0 where gate is not positive, as ReLU's gradient; sum or gate may be NULL. */
+static void sum_and_gate(float *c, const float *sum, const float *gate, int64_t n) {
+    for (int64_t j = 0; j < n; j += VL) {
+        const int lanes = n - j < VL ? (int)(n - j) : VL;
+        vf v = lanes == VL ? v_load(c + j) : v_load_n(c + j, lanes);
+        if (sum) {
+            v_soon(sum + j + FNN_SOON);
+            v += lanes == VL ? v_load(sum + j) : v_load_n(sum + j, lanes);
+        }
+        if (gate) {
+            v_soon(gate + j + FNN_SOON);
+            v = v_sel(v_le(lanes == VL ? v_load(gate + j) : v_load_n(gate + j, lanes), v_zero()), v_zero(), v);
+        }
+        if (lanes == VL)
+            v_store(c + j, v);
+        else
+            v_store_n(c + j, v, lanes);
+    }
+}
+
 /* The first n lanes of elements col apart. */
 static inline vf v_load_strided(const float *p, int64_t col, int n) {
     if (col == 1) return n == VL ? v_load(p) : v_load_n(p, n);

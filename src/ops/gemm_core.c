@@ -263,6 +263,17 @@ static void fill_zeros(const gemm_call *call, int64_t i, int64_t m, const int64_
     }
 }
 
+/* The late sum and gate of a block of C, which is still near. */
+static void finish_block(const gemm_call *call, const fnn_gemm_block *g) {
+    if (!call->late_sum && !call->late_gate) return;
+    const int64_t first = g->c - call->c;
+    for (int64_t i = 0; i < g->m; i++) {
+        const int64_t at = first + g->rows[i];
+        call->kernels->sum_and_gate(call->c + at, call->late_sum ? call->late_sum + at : NULL,
+                                    call->late_gate ? call->late_gate + at : NULL, g->n);
+    }
+}
+
 /* Rows [i0, i1) of one batch entry by columns [j0, j0 + n) of its packed B; C's block stays in the L2 along k. */
 static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int64_t i1, int64_t j0, int64_t n,
                           const float *b, void *thread_scratch) {
@@ -287,6 +298,7 @@ static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int6
             g.rows_first = g.k <= SHORT_K;
             call->kernels->gemm_block(&g);
         }
+        finish_block(call, &g);
         if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
     }
 }
@@ -357,6 +369,7 @@ static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, i
         rows_ahead(call, &g, batch, i, i1, mc);
         call->kernels->gemm_block(&g);
         if (p->turned) turn_block(call, &g, i, j0);
+        finish_block(call, &g);
         if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
     }
 }

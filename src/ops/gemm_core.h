@@ -69,6 +69,8 @@ typedef struct gemm_call {
     const float *bias, *residual;
     int activation;
     float slope;
+    const float *late_sum,
+        *late_gate;    /* addressed as c: added to what is done, and where that is not positive it is 0 */
     float *statistics; /* [row block of GEMM_MC][mean, m2][batch * n], or NULL; shared plans with statistics only */
 } gemm_call;
 

@@ -174,10 +174,11 @@ class Conv2dBwdData(Primitive):
         return x
 
     def lower(self, call: Call) -> list[Step]:
-        dy, w = (_node(i) for i in call.inputs)
+        dy, w = (_node(i) for i in call.inputs[:2])
+        total, gate = (*call.inputs[2:], None, None)[:2]  # see graph/residual.py
         dx = call.outputs[0]
         fields = _chosen(call, _geometry(call, dx.shape, dy.shape, w.shape[2:]))
-        return [Step(self.name, fields, [dy, w, dx])]
+        return [Step(self.name, fields, [dy, w, dx, total, gate])]
 
 
 @register

@@ -27,11 +27,14 @@ typedef struct conv2d_algorithm {
     void (*run)(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team);
 } conv2d_algorithm;
 
-/* Buffers of the forward pass; the others are dy w dx and dy x dw. */
+/* Buffers of the forward pass; the others are dy w dx and dy x dw. What the gradient of the input is added to, and the
+ * output of the ReLU that it goes through, come behind: conv2d.c sees to them unless the row does. */
 enum { X, W, BIAS, RESIDUAL, IN_SCALE, IN_SHIFT, Y, STATISTICS };
+enum { DX = 2, DX_SUM, DX_GATE, DX_BUFFERS };
 
 /* Rows of the general algorithm, which takes every problem. */
 extern const conv2d_algorithm fnn_conv2d_gemm, fnn_conv2d_gemm_bwd_data, fnn_conv2d_gemm_bwd_weights;
+int fnn_conv2d_gemm_finishes(const fnn_op *op); /* DX_SUM and DX_GATE by itself */
 
 extern const conv2d_algorithm fnn_conv2d_depthwise, fnn_conv2d_depthwise_bwd_data, fnn_conv2d_depthwise_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_tiles_bwd_data,

@@ -157,7 +157,16 @@ static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const
     run_narrow(op, buf, STATISTICS + 1, scratch, team);
 }
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    run_narrow(op, buf, 3, scratch, team);
+    const conv2d_problem *p = op->problem;
+    run_narrow(op, buf, DX_BUFFERS, scratch, team);
+    if (!buf[DX_SUM] && !buf[DX_GATE]) return;
+    if (op->choice == &fnn_conv2d_gemm_bwd_data && fnn_conv2d_gemm_finishes(op)) return;
+    int64_t lo, hi;
+    fnn_team_wait(team);
+    fnn_share(p->n * p->ih, team->tid, team->n, &lo, &hi);
+    const int64_t line = p->iw * p->ic, at = lo * line;
+    const float *sum = buf[DX_SUM], *gate = buf[DX_GATE];
+    op->k->sum_and_gate((float *)buf[DX] + at, sum ? sum + at : NULL, gate ? gate + at : NULL, (hi - lo) * line);
 }
 
 static const fnn_field forward_fields[] = {CONV2D_FIELDS(FNN_TABLE_I, FNN_TABLE_D, FNN_TABLE_A, conv2d_problem)};
@@ -169,5 +178,5 @@ static const fnn_field gradient_fields[] = {CONV2D_GEOMETRY(FNN_TABLE_I, FNN_TAB
         pass##_init, run_fn,       pass##_candidate}
 
 CONV2D_CLASS(conv2d, "x w ?bias ?residual ?in_scale ?in_shift y ?statistics", forward_fields, forward, forward_run);
-CONV2D_CLASS(conv2d_bwd_data, "dy w dx", gradient_fields, bwd_data, bwd_data_run);
+CONV2D_CLASS(conv2d_bwd_data, "dy w dx ?sum ?gate", gradient_fields, bwd_data, bwd_data_run);
 CONV2D_CLASS(conv2d_bwd_weights, "dy x dw", gradient_fields, bwd_weights, run);

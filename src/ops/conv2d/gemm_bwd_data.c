@@ -129,6 +129,16 @@ static fnn_status init(fnn_op *op) {
     return FNN_OK;
 }
 
+/* Not where the first phase writes the others' zeros as well: those are no block of the product. */
+int fnn_conv2d_gemm_finishes(const fnn_op *op) {
+    const bwd_data_plan *plan = op->plan;
+    return !plan->dense || plan->n_phases == 1;
+}
+
+static const float *late(const fnn_op *op, const float *array, const conv2d_phase *f) {
+    return array && fnn_conv2d_gemm_finishes(op) ? array + f->first : NULL;
+}
+
 static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const *buf) {
     const conv2d_problem *g = op->problem;
     const bwd_data_plan *plan = op->plan;
@@ -148,7 +158,9 @@ static gemm_call phase_call(const fnn_op *op, const conv2d_phase *f, void *const
                        .kernels = op->k,
                        .a = a,
                        .b = b,
-                       .c = (float *)buf[2] + f->first,
+                       .c = (float *)buf[DX] + f->first,
+                       .late_sum = late(op, buf[DX_SUM], f),
+                       .late_gate = late(op, buf[DX_GATE], f),
                        .c_batch = icg,
                        .rows = f->rows};
 }
