@@ -340,6 +340,52 @@ def test_a_whole_residual_block(order: str) -> None:
     np.testing.assert_allclose(model(x), fn.relu(inside), rtol=0, atol=1e-5 * np.abs(inside).max())
 
 
+SILU: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "pointwise": (lambda: nn.Conv2d(20, 40, 1), (2, 20, 31, 23)),
+    "pointwise, deep": (lambda: nn.Conv2d(600, 70, 1, bias=False), (3, 600, 13, 13)),
+    "strided": (lambda: nn.Conv2d(20, 40, 1, 2), (2, 20, 31, 33)),
+    "few pixels": (lambda: nn.Conv2d(30, 70, 1), (1, 30, 6, 6)),
+    "fewest pixels": (lambda: nn.Conv2d(300, 70, 1), (2, 300, 1, 1)),
+    "depthwise": (lambda: nn.Conv2d(40, 40, 3, padding=1, groups=40), (2, 40, 60, 61)),
+    "depthwise, strided": (lambda: nn.Conv2d(21, 21, 5, 2, 2, groups=21, bias=False), (2, 21, 19, 18)),
+}
+
+
+@pytest.mark.parametrize("name", SILU)
+def test_silu_after_a_convolution_keeps_the_bits(name: str) -> None:
+    make, shape = SILU[name]
+    _core.set_grain(0.0)
+    _core.set_poison(True)
+    model, x = nn.Sequential(make(), nn.SiLU()).eval(), images(*shape)
+    folded = settle(nn.Sequential(make(), nn.BatchNorm2d(model[0].weight.shape[0]), nn.SiLU()))
+    assert operations(model, x)[-1] == "conv2d+silu"
+    if "few" not in name and "deep" not in name:
+        assert operations(folded, x)[-1] == "conv2d+batch_norm+silu"
+    for level in _core.levels():
+        _core.set_level(level)
+        bits = set()
+        for threads in (1, 3):
+            fn.set_num_threads(threads)
+            y = model(x)
+            np.testing.assert_array_equal(y, fn.silu(model[0](x)), err_msg=f"{level}, {threads} threads")
+            inside = folded[1](folded[0](x))
+            np.testing.assert_allclose(folded(x), fn.silu(inside), rtol=0, atol=1e-5 * np.abs(inside).max())
+            bits.add(folded(x).tobytes())
+        assert len(bits) == 1
+
+
+def test_silu_that_stays() -> None:
+    """Where its input is needed for a backward, or the fast algorithms cannot end in it."""
+    x = images(2, 6, 9, 9)
+    training = nn.Sequential(nn.Conv2d(6, 8, 1), nn.SiLU())
+    wide = nn.Sequential(nn.Conv2d(6, 8, 3), nn.SiLU()).eval()
+    wide_norm = settle(nn.Sequential(nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.SiLU()))
+    for model in (training, wide):
+        assert operations(model, x)[-2:] == ["conv2d", "silu"]
+        np.testing.assert_array_equal(model(x), fn.silu(model[0](x)))
+    assert operations(wide_norm, x)[-1] == "batch_norm+silu"
+
+
 def test_sums_that_stay() -> None:
     class Sums(nn.Module):
         def __init__(self, how: str) -> None:

@@ -9,7 +9,7 @@ from .. import _backend
 from .node import Node
 from .primitive import Call, find
 
-__all__ = ["add_into_epilogue", "batch_norm_into_weights"]
+__all__ = ["add_into_epilogue", "batch_norm_into_weights", "silu_into_epilogue"]
 
 LINEAR = ("linear", "conv2d")  # their lower() takes a residual, and their epilogue adds it before the activation
 
@@ -32,8 +32,8 @@ def batch_norm_into_weights(calls: Sequence[Call], kept: set[Node]) -> list[Call
         source = None if x is None else producer.get(x)
         if x is None or source is None or x in kept or len(readers[x]) != 1 or not _folds(source, norm):
             continue
-        if [call.name for call in readers[norm.outputs[0]]] == ["silu"]:  # batch norm's own pass does both
-            continue
+        if [call.name for call in readers[norm.outputs[0]]] == ["silu"] and not _ends_in_silu(source):
+            continue  # batch norm's own pass does both
         inner, w, offset, *rest = source.inputs
         fold = _new_call("batch_norm_fold", (w, *norm.inputs[1:], offset), norm)
         inputs = (inner, *fold.outputs, *rest)
@@ -54,6 +54,37 @@ def _folds(source: Call, norm: Call) -> bool:
         return False
     known = x.ndim == 4 or (source.name == "linear" and x.ndim == 2)
     return known and 0 < w.spec.size <= x.spec.size
+
+
+def silu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
+    """Let a convolution that can end in SiLU do so, where that alone reads its output: the same bits."""
+    readers = _readers(calls)
+    producer = {o: call for call in calls for o in call.outputs}
+    replaced: dict[Call, list[Call]] = {}
+    for call in calls:
+        x = call.inputs[0] if call.name == "silu" else None
+        source = None if x is None else producer.get(x)
+        if x is None or source is None or x in kept or len(readers[x]) != 1:
+            continue
+        if not _ends_in_silu(source) or "activation" in source.fused:
+            continue
+        fused = {**source.fused, "activation": "silu"}
+        replaced[source] = [Call(source.primitive, source.inputs, source.attrs, call.outputs, fused, source.scope)]
+        replaced[call] = []
+    return [new for call in calls for new in replaced.get(call, [call])]
+
+
+def _ends_in_silu(source: Call) -> bool:
+    """Tell whether the algorithms that are fast for this convolution can end in SiLU (src/ops/conv2d/conv2d.c)."""
+    x, w = source.inputs[:2] if source.name == "conv2d" else (None, None)
+    if x is None or w is None or source.attrs["algorithm"] != "auto":
+        return False
+    oc, _, *kernel = w.shape
+    if source.attrs["groups"] == 1:
+        return kernel == [1, 1]
+    depthwise = source.attrs["groups"] == oc == x.shape[1]
+    narrow = source.attrs["stride"] in ((1, 1), (2, 2)) and source.attrs["dilation"] == (1, 1)
+    return depthwise and narrow and kernel in ([3, 3], [5, 5])
 
 
 def add_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:

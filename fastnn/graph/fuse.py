@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from .fold import add_into_epilogue, batch_norm_into_weights
+from .fold import add_into_epilogue, batch_norm_into_weights, silu_into_epilogue
 from .fusion import gate_into_norm, norm_into_depthwise
 from .node import Node
 from .primitive import Call
@@ -168,6 +168,7 @@ RULES: tuple[Rule, ...] = (
     silu_into_batch_norm,
     gate_into_norm,
     norm_into_depthwise,
+    silu_into_epilogue,
     sum_into_bwd_data,
     relu_bwd_into_bwd_data,
     gradient_into_update,

@@ -263,8 +263,18 @@ static void fill_zeros(const gemm_call *call, int64_t i, int64_t m, const int64_
     }
 }
 
-/* The late sum and gate of a block of C, which is still near. */
+/* SiLU takes too many registers for the tiles: the last activation of a block that is done. Rows are `stride` apart,
+ * where row is NULL. */
+static void finish_silu(const gemm_call *call, int64_t m, int64_t n, float *c, const int64_t *row, int64_t stride) {
+    for (int64_t i = 0; call->activation == FNN_ACT_SILU && i < m; i++) {
+        float *const at = c + (row ? row[i] : i * stride);
+        call->kernels->elt_silu(n, at, at, 0, 0);
+    }
+}
+
+/* What is left to do with a block of C, which is still near: SiLU, the late sum and gate. */
 static void finish_block(const gemm_call *call, const fnn_gemm_block *g) {
+    finish_silu(call, g->m, g->n, g->c, g->rows, 0);
     if (!call->late_sum && !call->late_gate) return;
     const int64_t first = g->c - call->c;
     for (int64_t i = 0; i < g->m; i++) {
@@ -368,8 +378,12 @@ static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, i
         place_a(call, &g, batch, i, 0, a);
         rows_ahead(call, &g, batch, i, i1, mc);
         call->kernels->gemm_block(&g);
-        if (p->turned) turn_block(call, &g, i, j0);
-        finish_block(call, &g);
+        if (p->turned) {
+            turn_block(call, &g, i, j0);
+            finish_silu(call, n, g.m, call->c + j0 * call->turned_row + i, NULL, call->turned_row);
+        } else {
+            finish_block(call, &g);
+        }
         if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
     }
 }

@@ -61,8 +61,14 @@ static both both_of(const conv2d_problem *p, const conv2d_algorithm *const *rows
     return b;
 }
 
+/* SiLU is applied to what has left the registers and is still near. */
+static int ends_in_silu(const conv2d_algorithm *row) {
+    return row == &fnn_conv2d_gemm || row == &fnn_conv2d_patches || row == &fnn_conv2d_depthwise_tiles;
+}
+
 /* The one that a row would run: the narrow one if it can; NULL if it can do neither. */
 static const conv2d_problem *problem_for(const fnn_op *op, const conv2d_algorithm *row, const both *b) {
+    if (b->asked.activation == FNN_ACT_SILU && !ends_in_silu(row)) return NULL;
     if (row->applies(op->k, &b->narrow)) return &b->narrow;
     return row->applies(op->k, &b->asked) ? &b->asked : NULL;
 }

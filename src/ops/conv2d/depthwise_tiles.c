@@ -6,8 +6,9 @@
 
 #include "depthwise_tiles.h"
 
-#define TILES_EFFICIENCY 0.6 /* of the multiply-add rate */
-#define TILES_PIXEL 4        /* cycles for each vector read or written */
+#define TILES_EFFICIENCY 0.6   /* of the multiply-add rate */
+#define TILES_PIXEL 4          /* cycles for each vector read or written */
+#define NEAR_FLOATS (64 << 10) /* of the output that SiLU finds in the second-level cache */
 #define PAST_BYTES (4 << 20)
 #define LEAST_CHUNKS 4 /* partial weight gradients */
 #define MOST_CHUNKS 64
@@ -48,15 +49,18 @@ static int goes_past(const conv2d_problem *g) {
 /* This thread's share of the units, one image's lines at a time. b: what all images have in common. */
 static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, const float *residual, float *dst,
                       const fnn_team *team, fnn_tiles_lines *lines, void *source) {
-    const int64_t units = gemm_ceil_div(b.dst_h, TILES_LINES), image = b.dst_h * b.dst_w * b.channels;
+    const int64_t units = gemm_ceil_div(b.dst_h, TILES_LINES), line = b.dst_w * b.channels, image = b.dst_h * line;
     int64_t lo, hi;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo, end; u < hi; u = end) {
         const int64_t n = u / units;
         end = gemm_min(hi, (n + 1) * units);
+        if (b.activation == FNN_ACT_SILU) end = gemm_min(end, u + gemm_max(1, NEAR_FLOATS / (TILES_LINES * line)));
         b.row0 = (u - n * units) * TILES_LINES, b.row1 = gemm_min(b.dst_h, (end - n * units) * TILES_LINES);
         b.dst = dst + n * image, b.residual = residual ? residual + n * image : NULL;
         lines(op, source, &b, src + n * b.src_h * b.src_w * b.channels);
+        float *const done = b.dst + b.row0 * line;
+        if (b.activation == FNN_ACT_SILU) op->k->elt_silu((b.row1 - b.row0) * line, done, done, 0, 0);
     }
 }
 
@@ -88,7 +92,7 @@ void fnn_tiles_forward(const fnn_op *op, const float *x, const float *w, const f
                        float *y, void *scratch, const fnn_team *team, fnn_tiles_lines *lines, void *source) {
     const conv2d_problem *g = &((const tiles_plan *)op->plan)->g;
     fnn_depthwise_band b = forward_band(g);
-    b.past = goes_past(g);
+    b.past = goes_past(g) && g->activation != FNN_ACT_SILU;
     b.weights = scratch, b.bias = bias, b.activation = (int)g->activation, b.slope = (float)g->slope;
     pack_weights(op, g, 0, w, scratch, team);
     run_bands(op, b, x, residual, y, team, lines, source);

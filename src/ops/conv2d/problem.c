@@ -25,10 +25,13 @@ fnn_status fnn_conv2d_check(fnn_op *op, const conv2d_problem *g) {
     if (g->n < 0 || g->ic < 0 || g->oc < 0 || g->groups < 1 || g->ic % g->groups || g->oc % g->groups)
         return fnn_fail(op, FNN_INVALID, "expected channels divisible by groups, got ic %lld, oc %lld, groups %lld",
                         (ll)g->ic, (ll)g->oc, (ll)g->groups);
-    if (g->activation < FNN_ACT_NONE || g->activation > FNN_ACT_LEAKY_RELU || g->in_activation < FNN_ACT_NONE ||
-        g->in_activation > FNN_ACT_LEAKY_RELU)
-        return fnn_fail(op, FNN_INVALID, "expected activations 0 to 2, got activation %lld, in_activation %lld",
-                        (long long)g->activation, (long long)g->in_activation);
+    if (g->activation < FNN_ACT_NONE || g->activation > FNN_ACT_SILU || g->in_activation < FNN_ACT_NONE ||
+        g->in_activation > FNN_ACT_LEAKY_RELU || (g->activation == FNN_ACT_SILU && g->statistics))
+        return fnn_fail(
+            op, FNN_INVALID,
+            "expected activation 0 to 3, without statistics for 3, and in_activation 0 to 2, got %lld and "
+            "%lld",
+            (long long)g->activation, (long long)g->in_activation);
     fnn_status status = check_side(op, 'h', g->ih, g->oh, g->kh, g->stride[0], g->padding[0], g->padding[1],
                                    g->dilation[0]);
     if (status == FNN_OK)
