@@ -68,11 +68,15 @@ class Trace:
         finally:
             _local.trace = outer
 
-    def add_input(self, spec: Spec, name: str = "") -> Node:
-        """Add a value that the caller gives at each run."""
+    def node(self, spec: Spec, **origin: Any) -> Node:
+        """Return a new value of this graph; ``origin`` is the call or the source that it comes from."""
         from .node import Node
 
-        node = Node(self, spec, source=("input", len(self.inputs)), name=name)
+        return Node(self, spec, **origin)
+
+    def add_input(self, spec: Spec, name: str = "") -> Node:
+        """Add a value that the caller gives at each run."""
+        node = self.node(spec, source=("input", len(self.inputs)), name=name)
         self.inputs.append(node)
         return node
 
@@ -93,11 +97,9 @@ class Trace:
 
     def source(self, kind: str, ref: Any, spec: Spec, name: str = "") -> Node:
         """Return the node of an object that the plan reads by reference; one node an object."""
-        from .node import Node
-
         key = (kind, id(ref))
         if key not in self.sources:
-            self.sources[key] = Node(self, spec, source=(kind, ref), name=name)
+            self.sources[key] = self.node(spec, source=(kind, ref), name=name)
         return self.sources[key]
 
     def parameter(self, parameter: Any) -> Node:
