@@ -268,6 +268,20 @@ def depthwise_tiles() -> Iterator[Conv]:
         for padding in (same(0), (0, 1, 1, 0), (1, 0, 2, 3), same(k - 1), same(k + 2)):
             name = f"{mark}_pad{''.join(map(str, padding))}"
             yield Conv(name, (1, 19, 10, 11), 19, (k, k), (stride, stride), padding, groups=19, group="depthwise")
+    # Turned groups: every size of a group, part of a vector, lines longer than a tile, padding of every width.
+    for channels, groups in ((2, 9), (4, 5), (8, 3), (16, 2)):
+        for pad in (0, 1, 2):
+            yield Conv(
+                f"turned{channels}_pad{pad}",
+                (2, channels * groups, 6, 17),
+                channels * groups,
+                (3, 3),
+                padding=same(pad),
+                groups=groups,
+                group="groups",
+            )
+    yield Conv("turned_tall", (1, 24, 9, 5), 24, (5, 3), padding=(3, 1, 0, 2), groups=6, group="groups")
+    yield Conv("turned_blocks", (1, 512, 30, 18), 512, (3, 3), padding=same(1), groups=64, group="blocks")
 
 
 def block_convs() -> Iterator[Conv]:

@@ -68,6 +68,7 @@ def test_the_bits_of_the_unfused(
 
 
 def test_the_forward_alone() -> None:
+    fn.set_precision("exact")  # else batch norm and SiLU are part of the convolution before them
     model = block(nn.SiLU, 3, 1).eval()
     with fn.no_grad():
         assert names(model) == FUSED[:1]

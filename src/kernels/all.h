@@ -22,6 +22,7 @@
 #include "conv_weights_groups.h"
 #include "conv_strip.h"
 #include "conv_planes.h"
+#include "conv_turns.h"
 #include "conv_small.h"
 #include "depthwise.h"
 #include "depthwise_tile.h"

@@ -128,6 +128,22 @@ typedef struct fnn_planes {
     float slope;
 } fnn_planes;
 
+/* A convolution of narrow groups, or its gradient for the input; kernels/conv_turns.h. */
+typedef struct fnn_turns {
+    int64_t channels, group; /* of a pixel, and of a group */
+    int64_t kh, top, left;   /* padding */
+    int64_t src_h, src_w, dst_w;
+    int64_t vectors, columns; /* of channels; copied pixels of a line */
+    int64_t line, vector;     /* floats of a copied line; from one vector's copies to the next's */
+    int backward;             /* weights are those of the gradient */
+    const float *ahead;       /* what will be copied next, to be brought nearer meanwhile: ... */
+    int64_t ahead_lines;      /* ... so many cache lines */
+    float *y;
+    const float *bias, *residual; /* residual addressed as y; or NULL */
+    int accumulate, activation;
+    float slope;
+} fnn_turns;
+
 /* A depthwise convolution (or its gradient for the input) as seen from the pixels it writes; kernels/depthwise.h. */
 typedef struct fnn_depthwise {
     int64_t channels, multiplier; /* channels written; output channels per input channel */
