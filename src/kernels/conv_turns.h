@@ -5,7 +5,8 @@
  *   y[pixel][lane] += x[pixel + tap][lane ^ r] * w[tap][r][lane], r < channels of a group,
  *
  * so no lane is idle, and a turned pixel serves the three outputs that see it. Lines of x are copied first, one
- * vector of channels a pixel, with zeros at both ends. The gradient for the input is the same with its own weights. */
+ * vector of channels a pixel, with zeros at both ends. The gradient for the input is the same with weights of its
+ * own. */
 #ifndef FASTNN_KERNELS_CONV_TURNS_H
 #define FASTNN_KERNELS_CONV_TURNS_H
 
