@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -46,3 +47,11 @@ def _settings_restored() -> Iterator[None]:
     _backend.set_num_threads(threads)
     _backend.state.why_threads = why
     _backend.set_precision(precision)
+
+
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, which a process started in a shell's background lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

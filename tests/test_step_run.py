@@ -166,6 +166,7 @@ def test_a_non_finite_loss_ends_the_run_and_updates_nothing(warm: int) -> None:
         _ = step.output
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_interrupt_lets_the_step_under_way_end() -> None:
     step = training()
     seen: list[float] = []
