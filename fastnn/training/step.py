@@ -219,8 +219,8 @@ class TrainStep:
         made = StepShortcut.make(self, plan, x, y, structure_at)
         if made is None:
             return
-        if len(self._shortcuts) >= SHORTCUTS_KEPT:
-            self._shortcuts.clear()
+        if len(self._shortcuts) >= SHORTCUTS_KEPT or any(s.made_at != structure_at for s in self._shortcuts.values()):
+            self._shortcuts.clear()  # of another structure or too many: plans must not live for their sake
         self._shortcuts[x.shape, update] = made
 
     def run(
