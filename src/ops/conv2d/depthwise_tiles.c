@@ -55,7 +55,8 @@ static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, 
     for (int64_t u = lo, end; u < hi; u = end) {
         const int64_t n = u / units;
         end = gemm_min(hi, (n + 1) * units);
-        if (b.activation == FNN_ACT_SILU) end = gemm_min(end, u + gemm_max(1, NEAR_FLOATS / (TILES_LINES * line)));
+        if (b.activation == FNN_ACT_SILU)
+            end = gemm_min(end, u + gemm_max(1, NEAR_FLOATS / gemm_max(1, TILES_LINES * line)));
         b.row0 = (u - n * units) * TILES_LINES, b.row1 = gemm_min(b.dst_h, (end - n * units) * TILES_LINES);
         b.dst = dst + n * image, b.residual = residual ? residual + n * image : NULL;
         lines(op, source, &b, src + n * b.src_h * b.src_w * b.channels);
