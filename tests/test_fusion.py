@@ -16,7 +16,7 @@ from cases_matrix import f, linear_geometries
 from fastnn import _core, nn, reference
 from fastnn.graph import eager, run_primitive
 from fastnn.graph.execute import _run_function
-from fastnn.graph.fuse import WITH_EPILOGUE
+from fastnn.graph.fusion.activation import WITH_EPILOGUE
 from fastnn.graph.node import apply
 from fastnn.nn import functional as F
 from oracle import channels_last, check_no_overrun, compare, last_plan, make_room, placed, run_oracle

@@ -9,7 +9,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import _core, nn
-from fastnn.graph import fuse as fuse_module
+from fastnn.graph import fusion
 from fastnn.models import SqueezeExcitation
 
 FORWARD = ["gated_norm_pool", "gated_norm"]
@@ -53,7 +53,7 @@ def test_equals_the_unfused(training: bool, monkeypatch: pytest.MonkeyPatch) -> 
     for level in _core.levels():
         _core.set_level(level)
         with monkeypatch.context() as patch:
-            patch.setattr(fuse_module, "RULES", ())
+            patch.setattr(fusion, "RULES", ())
             plain = block().train(training)
             assert names(plain) == []
             expected = results(plain)

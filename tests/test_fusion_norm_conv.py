@@ -9,8 +9,8 @@ import pytest
 
 import fastnn as fn
 from fastnn import _core, nn
-from fastnn.graph import fuse as fuse_module
-from fastnn.graph.fusion import norm_into_depthwise
+from fastnn.graph import fusion
+from fastnn.graph.fusion.norm_conv import norm_into_depthwise
 
 FUSED = ["norm_conv2d", "norm_conv2d_bwd_weights"]
 
@@ -55,7 +55,7 @@ def test_the_bits_of_the_unfused(
     for level in _core.levels():
         _core.set_level(level)
         with monkeypatch.context() as patch:
-            patch.setattr(fuse_module, "RULES", tuple(r for r in fuse_module.RULES if r is not norm_into_depthwise))
+            patch.setattr(fusion, "RULES", tuple(r for r in fusion.RULES if r is not norm_into_depthwise))
             plain = block(activation, size, stride).train(training)
             assert names(plain) == []
             expected = results(plain)

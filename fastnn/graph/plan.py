@@ -16,7 +16,7 @@ from .. import _backend
 from .apart import OUTSIDE, Span, apart
 from .arena import Arena
 from .checkpoint import replay
-from .fuse import fuse
+from .fusion import fuse
 from .node import Node
 from .overwrite import taken_over
 from .place import Interval, place

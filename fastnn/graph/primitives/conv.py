@@ -127,7 +127,7 @@ class Conv2d(Primitive):
         return Spec.activation((x.shape[0], w.shape[0], *size))
 
     def lower(self, call: Call) -> list[Step]:
-        x, w, bias, *residual = call.inputs  # see graph/fold.py
+        x, w, bias, *residual = call.inputs  # see graph/fusion/fold.py
         y = call.outputs[0]
         fields = _geometry(call, _node(x).shape, y.shape, _node(w).shape[2:]) | fused_activation(call)
         fields |= {"accumulate": 0, "statistics": 0, "in_affine": 0, "in_activation": 0, "in_slope": 0.0}
@@ -175,7 +175,7 @@ class Conv2dBwdData(Primitive):
 
     def lower(self, call: Call) -> list[Step]:
         dy, w = (_node(i) for i in call.inputs[:2])
-        total, gate = (*call.inputs[2:], None, None)[:2]  # see graph/residual.py
+        total, gate = (*call.inputs[2:], None, None)[:2]  # see graph/fusion/residual.py
         dx = call.outputs[0]
         fields = _chosen(call, _geometry(call, dx.shape, dy.shape, w.shape[2:]))
         return [Step(self.name, fields, [dy, w, dx, total, gate])]

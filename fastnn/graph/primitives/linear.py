@@ -59,7 +59,7 @@ class Linear(Primitive):
         return _plain(*x.shape[:-1], out_features)
 
     def lower(self, call: Call) -> list[Step]:
-        x, w, bias, *residual = call.inputs  # see graph/fold.py
+        x, w, bias, *residual = call.inputs  # see graph/fusion/fold.py
         out_features, in_features = _node(w).shape
         fields = {"rows": _rows(_node(x).spec), "in_features": in_features, "out_features": out_features}
         fields |= fused_activation(call) | {"accumulate": 0}

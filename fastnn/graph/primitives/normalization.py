@@ -86,7 +86,7 @@ class BatchNorm(Primitive):
         return x
 
     def lower(self, call: Call) -> list[Step]:
-        *inputs, residual = (*call.inputs, None)[:6]  # a sixth one is fusion's: see graph/residual.py
+        *inputs, residual = (*call.inputs, None)[:6]  # a sixth one is fusion's: see graph/fusion/residual.py
         fields = {**_rows(_node(call.inputs[0]).spec), "eps": call.attrs["eps"], **fused_activation(call)}
         return [Step(self.name, fields | {"residual": int(residual is not None)}, [*inputs, residual, call.outputs[0]])]
 
@@ -131,7 +131,7 @@ class BatchNormBwd(Primitive):
     def lower(self, call: Call) -> list[Step]:
         attrs = call.attrs
         fields = {**_rows(_node(call.inputs[1]).spec), "eps": attrs["eps"], "training": int(attrs["training"])}
-        bias = call.inputs[5] if call.fused else None  # see graph/fuse.py
+        bias = call.inputs[5] if call.fused else None  # see graph/fusion
         activation = fused_activation(call)["activation"]
         return [Step(self.name, {**fields, "activation": activation}, [*call.inputs[:5], bias, *call.outputs])]
 
@@ -140,7 +140,7 @@ class BatchNormBwd(Primitive):
 class BatchNormFold(Primitive):
     """Weights ``w scale`` and bias ``bias + (offset - mean) scale``: batch norm in the linear map before it.
 
-    Only fusion makes it (`graph.fold`).
+    Only fusion makes it (`graph.fusion.fold`).
     """
 
     name = "batch_norm_fold"

@@ -1,27 +1,17 @@
-"""Fusion: rewrite rules over the list of calls that a plan runs.
-
-A rule takes the calls and the nodes that must keep existing and returns new calls; the trace itself stays as it was,
-since the reference backend runs it unfused.
-"""
+"""Fusion of activations: into the epilogue of what computes their input, their derivatives into batch norm's."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from .fold import add_into_epilogue, batch_norm_into_weights, silu_into_epilogue
-from .fusion import gate_into_norm, norm_into_depthwise
-from .node import Node
-from .primitive import Call
-from .residual import relu_bwd_into_bwd_data, sum_into_batch_norm, sum_into_bwd_data
+from ..node import Node
+from ..primitive import Call
 
-__all__ = ["RULES", "fuse"]
+__all__ = ["WITH_EPILOGUE", "relu_bwd_into_batch_norm_bwd", "relu_into_epilogue", "silu_into_batch_norm"]
 
 # Their lower() honours call.fused.
 WITH_EPILOGUE = ("linear", "conv2d", "batch_norm")
-WITH_GRADIENT = ("sgd_step", "adagrad_step", "rmsprop_step", "adam_step")
-
-Rule = Callable[[Sequence[Call], set[Node]], list[Call]]
 
 
 def _uses(calls: Sequence[Call]) -> Counter[Node]:
@@ -125,59 +115,3 @@ def _is_backward_of(call: Call, norm: Call, dy: Node) -> bool:
         and call.inputs[1:5] == norm.inputs[:4]
         and call.attrs["eps"] == norm.attrs["eps"]
     )
-
-
-def gradient_into_update(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
-    """Let an optimizer's step make the gradient of a linear layer's weights that it alone reads, block by block.
-
-    The fused call has dy in the gradient's place and x behind the last of its inputs; the gradient is nowhere as a
-    whole. Where it stands among the calls follows from what reads the weights (`graph.schedule`).
-    """
-    uses = _uses(calls)
-    producer = {o: call for call in calls for o in call.outputs}
-    written = {node for call in calls for node in call.mutated}
-    replaced: dict[Call, Call | None] = {}
-    for call in calls:
-        dw = call.inputs[1] if call.name in WITH_GRADIENT and not call.fused else None
-        source = producer.get(dw) if dw is not None else None
-        if dw is None or source is None or source.name != "linear_bwd_weights" or uses[dw] != 1 or dw in kept:
-            continue
-        (p, _, *rest), (dy, x) = call.inputs, source.inputs
-        if any(_memory(node, producer) in written for node in (dy, x)):
-            continue  # it would be read later than now, after an update perhaps
-        absent: list[Node | None] = [None] * (len(call.primitive.rules) - len(call.inputs))
-        inputs = (p, dy, *rest, *absent, x)
-        replaced[call] = Call(call.primitive, inputs, call.attrs, (), {"gradient": source.name}, call.scope)
-        replaced[source] = None
-    return [new for call in calls if (new := replaced.get(call, call)) is not None]
-
-
-def _memory(node: Node | None, producer: dict[Node, Call]) -> Node | None:
-    """Return the node whose memory a view shows, else the node itself."""
-    while node is not None and node in producer and producer[node].primitive.alias(producer[node]):
-        node = producer[node].inputs[0]
-    return node
-
-
-RULES: tuple[Rule, ...] = (
-    batch_norm_into_weights,
-    add_into_epilogue,
-    sum_into_batch_norm,
-    relu_into_epilogue,
-    relu_bwd_into_batch_norm_bwd,
-    silu_into_batch_norm,
-    gate_into_norm,
-    norm_into_depthwise,
-    silu_into_epilogue,
-    sum_into_bwd_data,
-    relu_bwd_into_bwd_data,
-    gradient_into_update,
-)
-
-
-def fuse(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
-    """Apply every rule in order; ``kept`` are nodes read from outside (outputs of the plan)."""
-    result = list(calls)
-    for rule in RULES:
-        result = rule(result, kept)
-    return result

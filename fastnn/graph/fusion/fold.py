@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .. import _backend
-from .node import Node
-from .primitive import Call, find
+from ... import _backend
+from ..node import Node
+from ..primitive import Call, find
 
 __all__ = ["add_into_epilogue", "batch_norm_into_weights", "silu_into_epilogue"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .fusion.match import Uses
-from .node import Node
-from .primitive import Call
+from ..node import Node
+from ..primitive import Call
+from .match import Uses
 
 __all__ = ["relu_bwd_into_bwd_data", "sum_into_batch_norm", "sum_into_bwd_data"]
 
@@ -15,7 +15,7 @@ __all__ = ["relu_bwd_into_bwd_data", "sum_into_batch_norm", "sum_into_bwd_data"]
 def sum_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     """Let batch norm add to its output what the sum that alone reads it adds: it takes the sum's place.
 
-    The fused call has the other summand as a sixth input. The sum's own ReLU can follow (`fuse.relu_into_epilogue`).
+    The fused call has the other summand as a sixth input. The sum's own ReLU can follow.
     """
     uses = Counter(node for call in calls for node in call.inputs if node is not None)
     producer = {o: call for call in calls for o in call.outputs}
