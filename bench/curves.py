@@ -30,7 +30,7 @@ NAME = "curves"
 FORMS = ("torch", "torch 2 threads", "torch seed 1", "exact", "fast")
 MOMENTUM = 0.9
 RATES = {  # small enough that the losses of PyTorch with one and with two threads stay together
-    "mlp-sigmoid": 0.5, "mlp-relu": 0.01, "garment-4": 0.001, "garment-64": 0.001, "cnn": 0.02, "vgg16-cifar": 0.001,
+    "mlp-sigmoid": 0.5, "mlp-relu": 0.01, "garment-4": 0.001, "garment-64": 0.001, "cnn": 0.02, "vgg16-cifar": 0.0002,
     "resnet18-cifar": 0.001, "alexnet": 0.0005, "vgg16": 0.0003, "resnet50": 0.001, "efficientnet-b0": 0.002,
 }  # fmt: skip
 CLASSES = 10  # that labels are drawn from
