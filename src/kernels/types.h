@@ -287,6 +287,7 @@ typedef struct fnn_wino_epilogue {
     const float *bias, *residual; /* or NULL; residual is addressed as y */
     int activation;
     float slope;
+    const float *gate; /* or NULL: addressed as y, which is 0 where it is not positive */
 } fnn_wino_epilogue;
 
 typedef struct fnn_wino_filters {

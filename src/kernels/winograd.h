@@ -147,6 +147,7 @@ WINO_INLINE vf wino_epilogue(const fnn_wino_epilogue *e, vf v, int64_t at, int64
     if (e->add_y) v += gemm_read(e->y + at, lanes);
     if (e->bias) v += gemm_read(e->bias + column, lanes);
     if (e->residual) v += gemm_read(e->residual + at, lanes);
+    if (e->gate) v = v_sel(v_le(gemm_read(e->gate + at, lanes), v_zero()), v_zero(), v);
     return act_apply(v, e->activation, v_set1(e->slope));
 }
 
@@ -158,7 +159,7 @@ WINO_INLINE void wino_output_vector(const int m, const fnn_wino_map *g, const fn
                                     const int lanes) {
     const int64_t line = g->w * g->pixel, next_column = p_value * 4;
     wino_lines from = wino_lines_of(p, p_value * (m + 2));
-    const int plain = !e->add_y && !e->bias && !e->residual && e->activation == FNN_ACT_NONE;
+    const int plain = !e->add_y && !e->bias && !e->residual && !e->gate && e->activation == FNN_ACT_NONE;
     if (plain && lanes == VL && rows == m && cols == m) {
         wino_lines to = wino_lines_of(e->y + at, g->pixel);
         WINO_2D(wino_result, m, m + 2, m, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO, WINO_NEXT(to, line * 4));

@@ -164,11 +164,18 @@ static int bwd_weights_candidate(const fnn_op *op, int i, fnn_candidate *out) {
 static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     run_narrow(op, buf, STATISTICS + 1, scratch, team);
 }
+
+/* Whether what runs the gradient of the input sees to the sum and the gate by itself. */
+static int finishes(const fnn_op *op) {
+    if (op->choice == &fnn_conv2d_gemm_bwd_data) return fnn_conv2d_gemm_finishes(op);
+    return op->choice == &fnn_conv2d_winograd_2_bwd_data || op->choice == &fnn_conv2d_winograd_4_bwd_data;
+}
+
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const conv2d_problem *p = op->problem;
     run_narrow(op, buf, DX_BUFFERS, scratch, team);
     if (!buf[DX_SUM] && !buf[DX_GATE]) return;
-    if (op->choice == &fnn_conv2d_gemm_bwd_data && fnn_conv2d_gemm_finishes(op)) return;
+    if (finishes(op)) return;
     int64_t lo, hi;
     fnn_team_wait(team);
     fnn_share(p->n * p->ih, team->tid, team->n, &lo, &hi);

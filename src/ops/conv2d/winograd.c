@@ -225,7 +225,7 @@ static fnn_status bwd_data_init(fnn_op *op, int64_t m) {
 }
 
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    const fnn_wino_epilogue epilogue = {.y = buf[2]};
+    const fnn_wino_epilogue epilogue = {.y = buf[DX], .residual = buf[DX_SUM], .gate = buf[DX_GATE]};
     run_job(op, buf[0], buf[1], &epilogue, scratch, team);
 }
 
