@@ -72,6 +72,21 @@ def test_small_work_stays_on_one_thread():
     assert _core.last_team_size() == 1
 
 
+def test_a_small_network_is_shared_where_it_only_reads_its_weights():
+    fn.set_num_threads(2)
+    _core.set_grain(5000)  # nanoseconds, as when nobody sets it
+    model = fn.nn.Sequential(fn.nn.Linear(512, 256), fn.nn.ReLU(), fn.nn.Linear(256, 10))
+    x, y = np.ones((1, 512), np.float32), np.zeros(1, np.int64)
+    step = fn.TrainStep(model, fn.nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.0))
+    sizes = []
+    for run in (lambda: model.eval()(x), lambda: step(x, y)):
+        run()
+        _core.last_team_size()
+        run()
+        sizes.append(_core.last_team_size())
+    assert sizes == [2, 1]
+
+
 def test_unknown_backend_is_refused():
     with pytest.raises(ValueError, match="expected a team back end among"):
         _core.set_team_backend("tbb")

@@ -40,11 +40,13 @@ static int is_parallel(const program *p, int i, int follows) {
     return saved - op->bytes / FAR_BYTES_PER_NS >= p->grain;
 }
 
-/* A single step finds its data as the run before left them, which shared them in the same way. */
+/* A single step finds its data as the run before left them, which shared them in the same way. So does a program that
+ * only reads its weights: each thread has its part of them near. One that may be stopped is a training step. */
 static int is_near(const fnn_step *steps, int n_steps) {
     double bytes = 0;
-    for (int i = 0; i < n_steps && bytes <= NEAR_BYTES; i++) bytes += steps[i].op->bytes;
-    return n_steps > 1 && bytes <= NEAR_BYTES;
+    int stoppable = 0;
+    for (int i = 0; i < n_steps; i++) bytes += steps[i].op->bytes, stoppable |= steps[i].stop_if != NULL;
+    return stoppable && n_steps > 1 && bytes <= NEAR_BYTES;
 }
 
 static void run_step(const program *p, int i, const fnn_team *team) {
