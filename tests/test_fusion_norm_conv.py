@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -106,3 +107,26 @@ def test_not_where_the_value_is_read_elsewhere() -> None:
 def test_not_on_maps_that_some_taps_never_meet() -> None:
     model = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 5, padding=2, groups=4))
     assert "norm_conv2d" not in str(model.plan(np.zeros((2, 4, 3, 3), np.float32)))
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.ReLU, nn.SiLU])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_not_after_a_residual_sum(activation: type[nn.Module], training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv, self.norm = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+            self.activation, self.depthwise = activation(), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+
+        def forward(self, x: Any) -> Any:
+            x = self.stem(x)
+            return self.depthwise(self.activation(self.norm(self.conv(x)) + x))
+
+    fn.set_precision("exact")
+    fn.manual_seed(0)
+    model = Residual().train(training)
+    assert names(model) == []
+    actual = results(copy.deepcopy(model))
+    monkeypatch.setattr(fusion, "RULES", ())
+    for value, want in zip(actual, results(model), strict=True):
+        np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-5)

@@ -23,7 +23,7 @@ def norm_into_depthwise(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     uses = Uses(calls, kept)
     replaced: dict[Call, Call | None] = {}
     for norm in calls:
-        if norm.name != "batch_norm" or not norm.fused or norm.outputs[0] in kept:
+        if norm.name != "batch_norm" or set(norm.fused) != {"activation"} or norm.outputs[0] in kept:
             continue
         readers = uses.readers.get(norm.outputs[0], [])
         if readers and all(_takes(call, norm.outputs[0]) for call in readers):
