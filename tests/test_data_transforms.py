@@ -159,11 +159,17 @@ def test_whitening_of_dependent_features_needs_eps():
     assert np.isfinite(PCAWhitening().fit(x)(x)).all()
 
 
-@given(seed=st.integers(0, 1000), padding=st.integers(0, 3), size=st.integers(1, 5))
-def test_each_crop_is_a_window_of_the_padded_image(seed, padding, size):
-    crop = RandomCrop(size, padding=padding, fill=7)
+@given(
+    seed=st.integers(0, 1000),
+    padding=st.integers(0, 3),
+    size=st.integers(1, 5),
+    mode=st.sampled_from(["constant", "edge", "reflect", "symmetric"]),
+)
+def test_each_crop_is_a_window_of_the_padded_image(seed, padding, size, mode):
+    crop = RandomCrop(size, padding=padding, fill=7, padding_mode=mode)
     x = BYTES[:4]
-    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=7)
+    border = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(x, border, constant_values=7) if mode == "constant" else np.pad(x, border, mode)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
     for out, places in zip(crop(x, np.random.default_rng(seed)), windows, strict=True):
         assert (places == out[:, None, None]).all(axis=(0, 3, 4)).any()
@@ -245,6 +251,10 @@ def test_must_be_fitted_first(transform):
         (lambda: PCAWhitening(91).fit(BYTES), "expected at most 90 components, got 91"),
         (lambda: RandomCrop(9, padding=1)(BYTES), r"expected images of at least \(9, 9\) with padding \(1, 1\)"),
         (lambda: RandomCrop(2)(BYTES[0]), r"expected images of shape \(N, C, H, W\), got shape \(3, 5, 6\)"),
+        (
+            lambda: RandomCrop(2, padding_mode="wrap"),
+            "expected padding_mode to be one of 'constant', 'edge', 'reflect'",
+        ),
         (lambda: RandomHorizontalFlip(2), "expected p to be a probability between 0 and 1, got 2.0"),
         (lambda: OneHot(3)([3]), "expected class indices from 0 to 2, got 3 to 3"),
         (lambda: OneHot(3)([-1, 1]), "expected class indices from 0 to 2, got -1 to 1"),

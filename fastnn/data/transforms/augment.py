@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._checks import as_float, as_pair, as_probability
+from ..._checks import as_float, as_pair, as_probability, one_of
 from .._layout import channels_last_view, is_channels_last
 from .base import RandomTransform
 
@@ -24,6 +24,8 @@ class RandomCrop(RandomTransform):
         Rows added above and below, columns added left and right.
     fill : float, default 0
         Value of the padding, in the units and the dtype of the batch.
+    padding_mode : {"constant", "edge", "reflect", "symmetric"}, default "constant"
+        What the padding holds: `fill`, the border's pixels, or the image mirrored without or with its border.
 
     Raises
     ------
@@ -42,10 +44,11 @@ class RandomCrop(RandomTransform):
              [ 0,  0,  0,  0]]]], dtype=uint8)
     """
 
-    def __init__(self, size: Any, padding: Any = 0, fill: float = 0) -> None:
+    def __init__(self, size: Any, padding: Any = 0, fill: float = 0, padding_mode: str = "constant") -> None:
         self.size = as_pair("size", size, 1)
         self.padding = as_pair("padding", padding, 0)
         self.fill = as_float("fill", fill)
+        self.padding_mode = one_of("padding_mode", padding_mode, ("constant", "edge", "reflect", "symmetric"))
 
     def apply(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the windows, in the memory order of ``x``."""
@@ -58,8 +61,12 @@ class RandomCrop(RandomTransform):
             raise ValueError(
                 f"RandomCrop: expected images of at least {(oh, ow)} with padding {(ph, pw)}, got shape {x.shape}"
             )
-        padded = np.full((n, ih + 2 * ph, iw + 2 * pw, c), self.fill, x.dtype)
-        padded[:, ph : ph + ih, pw : pw + iw] = images
+        border = ((0, 0), (ph, ph), (pw, pw), (0, 0))
+        if self.padding_mode == "constant":
+            padded = np.full((n, ih + 2 * ph, iw + 2 * pw, c), self.fill, x.dtype)
+            padded[:, ph : ph + ih, pw : pw + iw] = images
+        else:
+            padded = np.pad(images, border, self.padding_mode)  # type: ignore[call-overload]
         out = np.empty((n, oh, ow, c), x.dtype)
         tops = rng.integers(0, ih + 2 * ph - oh + 1, n).tolist()
         lefts = rng.integers(0, iw + 2 * pw - ow + 1, n).tolist()
@@ -69,7 +76,7 @@ class RandomCrop(RandomTransform):
         return windows if turned else np.ascontiguousarray(windows)
 
     def __repr__(self) -> str:
-        return f"RandomCrop({self.size}, padding={self.padding})"
+        return f"RandomCrop({self.size}, padding={self.padding}, padding_mode={self.padding_mode!r})"
 
 
 class RandomHorizontalFlip(RandomTransform):
