@@ -106,7 +106,7 @@ def _replay_segment(segment: list[Call], before: Sequence[Call], after: list[Cal
     renamed: dict[Node, Node] = {}
     made = [_again(call, maker, renamed) for call in segment if id(call) in again]
     first = reads[0]
-    return [*after[:first], *made, *(_renamed(call, renamed) for call in after[first:])]
+    return [*after[:first], *made, *(call.renamed(renamed) for call in after[first:])]
 
 
 def _is_small(output: Node, call: Call) -> bool:
@@ -121,11 +121,3 @@ def _again(call: Call, maker: dict[Node, Call], renamed: dict[Node, Node]) -> Ca
     clone.outputs = tuple(Node(o.trace, o.spec, call=clone, index=o.index, name=o.name) for o in call.outputs)
     renamed.update((old, new) for old, new in zip(call.outputs, clone.outputs, strict=True) if old in maker)
     return clone
-
-
-def _renamed(call: Call, renamed: dict[Node, Node]) -> Call:
-    """Return the call with its inputs renamed: itself where none is."""
-    inputs = tuple(node if node is None else renamed.get(node, node) for node in call.inputs)
-    if inputs == call.inputs:
-        return call
-    return Call(call.primitive, inputs, call.attrs, call.outputs, call.fused, call.scope)

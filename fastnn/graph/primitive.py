@@ -106,6 +106,13 @@ class Call:
         pairs = zip(self.primitive.rules, self.inputs, strict=False)
         return [node for rule, node in pairs if node is not None and rule.name in names]
 
+    def renamed(self, names: Mapping[Node, Node]) -> Call:
+        """Return the call with other nodes for some of its inputs: itself where none is renamed."""
+        inputs = tuple(None if node is None else names.get(node, node) for node in self.inputs)
+        if inputs == self.inputs:
+            return self
+        return Call(self.primitive, inputs, self.attrs, self.outputs, self.fused, self.scope)
+
     def __repr__(self) -> str:
         shapes = ", ".join("None" if i is None else str(i.spec) for i in self.inputs)
         return f"<{self.name}({shapes}) -> {', '.join(str(o.spec) for o in self.outputs)}>"

@@ -55,8 +55,8 @@ def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list
                 uses.setdefault(node, []).append(at)
     result = list(calls[: border + 1])
     for i in range(border + 1, len(calls)):
-        result += [_renamed(clone, renamed) for clone in clones.get(i, [])]
-        result.append(_renamed(calls[i], renamed))
+        result += [clone.renamed(renamed) for clone in clones.get(i, [])]
+        result.append(calls[i].renamed(renamed))
     return result
 
 
@@ -76,11 +76,3 @@ def _first_writes(calls: Sequence[Call], border: int) -> tuple[dict[Node, Node],
 def _is_there(node: Node, at: int, uses: dict[Node, list[int]], y: Node) -> bool:
     """Whether the memory of an input is in use at position ``at`` anyway, or too small to matter."""
     return node.call is None or node.spec.nbytes * SMALL <= y.spec.nbytes or max(uses.get(node, [-1])) >= at
-
-
-def _renamed(call: Call, renamed: dict[Node, Node]) -> Call:
-    """Return the call with its inputs renamed: itself where none is."""
-    inputs = tuple(None if node is None else renamed.get(node, node) for node in call.inputs)
-    if inputs == call.inputs:
-        return call
-    return Call(call.primitive, inputs, call.attrs, call.outputs, call.fused, call.scope)

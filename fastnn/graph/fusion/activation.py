@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..node import Node
 from ..primitive import Call
+from .match import Uses
 
 __all__ = ["WITH_EPILOGUE", "relu_bwd_into_batch_norm_bwd", "relu_into_epilogue", "silu_into_batch_norm"]
 
@@ -14,24 +14,19 @@ __all__ = ["WITH_EPILOGUE", "relu_bwd_into_batch_norm_bwd", "relu_into_epilogue"
 WITH_EPILOGUE = ("linear", "conv2d", "batch_norm")
 
 
-def _uses(calls: Sequence[Call]) -> Counter[Node]:
-    return Counter(node for call in calls for node in call.inputs if node is not None)
-
-
 def relu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     """Let linear, convolution and batch norm apply the ReLU that is the only reader of their output.
 
     ReLU's backward needs its own output only, so the pre-activation never reaches memory.
     """
-    uses = _uses(calls)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     replaced: dict[Call, Call | None] = {}
     for call in calls:
         if call.name != "relu" or call.inputs[0] is None:
             continue
         x = call.inputs[0]
-        source = producer.get(x)
-        if source is None or source.name not in WITH_EPILOGUE or uses[x] != 1 or x in kept:
+        source = uses.maker.get(x)
+        if source is None or source.name not in WITH_EPILOGUE or not uses.read_once(x):
             continue
         if "activation" in source.fused:
             continue
@@ -47,17 +42,16 @@ def relu_bwd_into_batch_norm_bwd(calls: Sequence[Call], kept: set[Node]) -> list
     The fused call has the forward's bias as a sixth input: with it the sign of the output is found again from x, so
     that neither the output nor the gradient between the two is read or written.
     """
-    uses = _uses(calls)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     replaced: dict[Call, Call | None] = {}
     for call in calls:
         dy = call.inputs[0] if call.name == "batch_norm_bwd" and not call.fused else None
-        if dy is None or uses[dy] != 1 or dy in kept:
+        if dy is None or not uses.read_once(dy):
             continue
-        relu = producer.get(dy)
+        relu = uses.maker.get(dy)
         if relu is None or relu.name != "relu_bwd" or relu.inputs[1] is None:
             continue
-        forward = producer.get(relu.inputs[1])
+        forward = uses.maker.get(relu.inputs[1])
         if forward is None or forward.name != "batch_norm" or forward.fused != {"activation": "relu"}:
             continue
         if not _is_backward_of(call, forward, dy):
@@ -74,11 +68,7 @@ def silu_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     SiLU's backward needs what it was applied to: batch norm's backward finds it again from x. So both are fused, or,
     where there is no backward, the forward alone; the value between the two is nowhere.
     """
-    readers: dict[Node, list[Call]] = {}
-    for call in calls:
-        for node in call.inputs:
-            if node is not None:
-                readers.setdefault(node, []).append(call)
+    readers = Uses(calls, kept).readers
     replaced: dict[Call, Call | None] = {}
     for norm in calls:
         between = norm.outputs[0] if norm.name == "batch_norm" and not norm.fused else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ... import _backend
 from ..node import Node
 from ..primitive import Call, find
+from .match import Uses
 
 __all__ = ["add_into_epilogue", "batch_norm_into_weights", "silu_into_epilogue"]
 
@@ -24,15 +24,14 @@ def batch_norm_into_weights(calls: Sequence[Call], kept: set[Node]) -> list[Call
     """
     if _backend.get_precision() == "exact":
         return list(calls)
-    readers = _readers(calls)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     replaced: dict[Call, list[Call]] = {}
     for norm in calls:
         x = norm.inputs[0] if norm.name == "batch_norm" and not norm.fused else None
-        source = None if x is None else producer.get(x)
-        if x is None or source is None or x in kept or len(readers[x]) != 1 or not _folds(source, norm):
+        source = None if x is None else uses.maker.get(x)
+        if source is None or not uses.read_once(x) or not _folds(source, norm):
             continue
-        if [call.name for call in readers[norm.outputs[0]]] == ["silu"] and not _ends_in_silu(source):
+        if [call.name for call in uses.readers.get(norm.outputs[0], [])] == ["silu"] and not _ends_in_silu(source):
             continue  # batch norm's own pass does both
         inner, w, offset, *rest = source.inputs
         fold = _new_call("batch_norm_fold", (w, *norm.inputs[1:], offset), norm)
@@ -58,13 +57,12 @@ def _folds(source: Call, norm: Call) -> bool:
 
 def silu_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     """Let a convolution that can end in SiLU do so, where that alone reads its output: the same bits."""
-    readers = _readers(calls)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     replaced: dict[Call, list[Call]] = {}
     for call in calls:
         x = call.inputs[0] if call.name == "silu" else None
-        source = None if x is None else producer.get(x)
-        if x is None or source is None or x in kept or len(readers[x]) != 1:
+        source = None if x is None else uses.maker.get(x)
+        if source is None or not uses.read_once(x):
             continue
         if not _ends_in_silu(source) or "activation" in source.fused:
             continue
@@ -92,7 +90,7 @@ def add_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
 
     Bias, sum and activation are applied in this order, each rounded: the bits stay.
     """
-    readers = _readers(calls)
+    uses = Uses(calls, kept)
     place = {o: i for i, call in enumerate(calls) for o in call.outputs}
     replaced: dict[Call, list[Call]] = {}
     for call in calls:
@@ -103,24 +101,13 @@ def add_into_epilogue(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
             source = calls[place[x]] if x in place else None
             if source is None or source.name not in LINEAR or "activation" in source.fused or source in replaced:
                 continue
-            free = x not in kept and len(readers[x]) == 1 and len(source.inputs) == 3
-            if free and place.get(other, -1) < place[x]:
+            if uses.read_once(x) and len(source.inputs) == 3 and place.get(other, -1) < place[x]:
                 fused = {**source.fused, "residual": "add"}
                 inputs = (*source.inputs, other)
                 replaced[source] = [Call(source.primitive, inputs, source.attrs, call.outputs, fused, source.scope)]
                 replaced[call] = []
                 break
     return [new for call in calls for new in replaced.get(call, [call])]
-
-
-def _readers(calls: Sequence[Call]) -> dict[Node, list[Call]]:
-    """Return the calls that read each value; once for each time they do."""
-    readers: dict[Node, list[Call]] = defaultdict(list)
-    for call in calls:
-        for node in call.inputs:
-            if node is not None:
-                readers[node].append(call)
-    return readers
 
 
 def _new_call(name: str, inputs: tuple[Node | None, ...], origin: Call) -> Call:

@@ -11,7 +11,10 @@ __all__ = ["Uses"]
 
 
 class Uses:
-    """The makers and readers of a list's values; ``kept`` are also read from outside."""
+    """The makers and readers of a list's values; ``kept`` are also read from outside.
+
+    A call that reads a value twice counts twice.
+    """
 
     def __init__(self, calls: Sequence[Call], kept: set[Node]) -> None:
         self.kept = kept
@@ -24,14 +27,18 @@ class Uses:
 
     def only_reader(self, node: Node, name: str) -> Call | None:
         """Return the one call that reads a value, if that is a plain ``name``."""
-        readers = self.readers.get(node, [])
-        if node in self.kept or len(readers) != 1 or readers[0].name != name or readers[0].fused:
+        if not self.read_once(node):
             return None
-        return readers[0]
+        (reader,) = self.readers[node]
+        return reader if reader.name == name and not reader.fused else None
+
+    def read_once(self, node: Node | None) -> bool:
+        """Tell whether one call reads a value, once, and nothing outside does."""
+        return node is not None and node not in self.kept and len(self.readers.get(node, [])) == 1
 
     def made_by(self, node: Node | None, name: str) -> Call | None:
         """Return the call that makes a value, if that is a plain ``name`` and nobody else reads the value."""
-        if node is None or node in self.kept or len(self.readers.get(node, [])) != 1:
+        if node is None or not self.read_once(node):
             return None
         call = self.maker.get(node)
         return call if call is not None and call.name == name and not call.fused else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..node import Node
@@ -17,18 +16,17 @@ def sum_into_batch_norm(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
 
     The fused call has the other summand as a sixth input. The sum's own ReLU can follow.
     """
-    uses = Counter(node for call in calls for node in call.inputs if node is not None)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     replaced: dict[Call, Call | None] = {}
     for call in calls:
         a, b = call.inputs if call.name == "add" else (None, None)
         if a is None or b is None or not a.spec == b.spec == call.outputs[0].spec:
             continue
         for x, other in ((a, b), (b, a)):
-            norm = producer.get(x)
+            norm = uses.maker.get(x)
             if norm is None or norm.name != "batch_norm" or norm.fused or norm in replaced:
                 continue
-            if x in kept or uses[x] != 1:
+            if not uses.read_once(x):
                 continue
             inputs = (*norm.inputs, *[None] * (5 - len(norm.inputs)), other)
             fused = {"residual": "add"}
@@ -75,7 +73,7 @@ def relu_bwd_into_bwd_data(calls: Sequence[Call], kept: set[Node]) -> list[Call]
     replaced: dict[Call, Call | None] = {}
     for call in calls:
         dy, y = call.inputs if call.name == "relu_bwd" else (None, None)
-        if dy is None or y is None or dy in kept or len(uses.readers[dy]) != 1:
+        if dy is None or y is None or not uses.read_once(dy):
             continue
         conv = uses.maker.get(dy)
         if conv is None or conv.name != "conv2d_bwd_data" or "activation" in conv.fused:

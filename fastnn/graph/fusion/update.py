@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..node import Node
 from ..primitive import Call
+from .match import Uses
 
 __all__ = ["gradient_into_update"]
 
@@ -19,17 +19,16 @@ def gradient_into_update(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     The fused call has dy in the gradient's place and x behind the last of its inputs; the gradient is nowhere as a
     whole. Where it stands among the calls follows from what reads the weights (`graph.schedule`).
     """
-    uses = Counter(node for call in calls for node in call.inputs if node is not None)
-    producer = {o: call for call in calls for o in call.outputs}
+    uses = Uses(calls, kept)
     written = {node for call in calls for node in call.mutated}
     replaced: dict[Call, Call | None] = {}
     for call in calls:
         dw = call.inputs[1] if call.name in WITH_GRADIENT and not call.fused else None
-        source = producer.get(dw) if dw is not None else None
-        if dw is None or source is None or source.name != "linear_bwd_weights" or uses[dw] != 1 or dw in kept:
+        source = uses.made_by(dw, "linear_bwd_weights")
+        if source is None:
             continue
         (p, _, *rest), (dy, x) = call.inputs, source.inputs
-        if any(_memory(node, producer) in written for node in (dy, x)):
+        if any(_memory(node, uses.maker) in written for node in (dy, x)):
             continue  # it would be read later than now, after an update perhaps
         absent: list[Node | None] = [None] * (len(call.primitive.rules) - len(call.inputs))
         inputs = (p, dy, *rest, *absent, x)
@@ -38,8 +37,8 @@ def gradient_into_update(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
     return [new for call in calls if (new := replaced.get(call, call)) is not None]
 
 
-def _memory(node: Node | None, producer: dict[Node, Call]) -> Node | None:
+def _memory(node: Node | None, maker: dict[Node, Call]) -> Node | None:
     """Return the node whose memory a view shows, else the node itself."""
-    while node is not None and node in producer and producer[node].primitive.alias(producer[node]):
-        node = producer[node].inputs[0]
+    while node is not None and node in maker and maker[node].primitive.alias(maker[node]):
+        node = maker[node].inputs[0]
     return node
