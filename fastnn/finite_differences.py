@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import as_float, one_of
+from ._checks import as_float, as_real_array, one_of
+from .graph.prepare import real_array
+from .nn.functional._common import naming
 
 __all__ = ["numeric_gradient"]
 
@@ -36,7 +38,9 @@ def numeric_gradient(function: Callable[[Any], Any], x: Any, h: float = 1e-5, *,
     Raises
     ------
     ValueError
-        For a step that is not positive, or a function of more than one number.
+        For a step that is not positive, or a function that returns anything but one number.
+    TypeError
+        For what is no function, or no array of numbers.
 
     See Also
     --------
@@ -50,11 +54,14 @@ def numeric_gradient(function: Callable[[Any], Any], x: Any, h: float = 1e-5, *,
     >>> float(fn.numeric_gradient(lambda x: x**4 + x + 2, 1.0, h=0.001, kind="forward").round(3))
     5.006
     """
-    one_of("kind", kind, ("central", "forward"))
-    step = as_float("h", h)
-    if not step > 0:
-        raise ValueError(f"numeric_gradient: expected h > 0, got {h}")
-    moved = np.array(x, np.float64)
+    with naming("numeric_gradient"):
+        one_of("kind", kind, ("central", "forward"))
+        step = as_float("h", h)
+        if not 0 < step < np.inf:
+            raise ValueError(f"expected h > 0 and finite, got {h}")
+        if not callable(function):
+            raise TypeError(f"expected a function, got {function!r}")
+        moved = as_real_array("x", real_array(x)).astype(np.float64)
     grad = np.empty(moved.shape)
     flat, out = moved.reshape(-1), grad.reshape(-1)
     here = _value(function, moved) if kind == "forward" else 0.0
@@ -73,6 +80,7 @@ def numeric_gradient(function: Callable[[Any], Any], x: Any, h: float = 1e-5, *,
 def _value(function: Callable[[Any], Any], x: np.ndarray) -> float:
     # a copy: a function may keep its argument
     value = np.asarray(function(x.copy()))
-    if value.size != 1:
-        raise ValueError(f"numeric_gradient: expected a function that returns one number, got shape {value.shape}")
+    if value.size != 1 or value.dtype.kind not in "fiub":
+        got = f"shape {value.shape}" if value.size != 1 else repr(value[()])
+        raise ValueError(f"numeric_gradient: expected a function that returns one number, got {got}")
     return float(value.reshape(()))

@@ -13,6 +13,7 @@ import fastnn as fn
 from fastnn import features
 
 RNG = np.random.default_rng(0)
+IMAGES = np.ones((2, 1, 8, 8))
 
 
 @pytest.mark.parametrize("module", ["by_hand", "extraction"])
@@ -59,6 +60,13 @@ def test_bag_of_visual_words_tells_textures_apart():
 REFUSED = {
     "shape": (lambda: features.colour_histogram(np.ones((2, 3))), ValueError, r"\(N, C, H, W\).*got shape \(2, 3\)"),
     "range": (lambda: features.colour_histogram(np.full((1, 1, 2, 2), 2.0)), ValueError, "from 0 to 1, got 2 to 2"),
+    "bins": (lambda: features.colour_histogram(IMAGES, bins=10**12), ValueError, "colour_histogram: expected bins"),
+    "top": (lambda: features.colour_histogram(IMAGES, top=0), ValueError, "expected top > 0 and finite, got 0"),
+    "top word": (lambda: features.colour_histogram(IMAGES, top="a"), TypeError, "expected top to be a number, got 'a'"),
+    "no channel": (lambda: features.colour_histogram(IMAGES[:, :0]), ValueError, r"got shape \(2, 0, 8, 8\)"),
+    "not a number": (lambda: features.hog(IMAGES * np.nan), ValueError, "hog: expected finite pixels, got nan"),
+    "infinite": (lambda: features.BagOfVisualWords().fit(IMAGES + np.inf), ValueError, "finite pixels, got inf"),
+    "orientations": (lambda: features.hog(IMAGES, 0, 4), ValueError, "hog: expected orientations to be an int >= 1"),
     "hog": (lambda: features.hog(np.ones((1, 1, 8, 8))), ValueError, "at least 16 x 16 pixels"),
     "words": (lambda: features.BagOfVisualWords(words=1), ValueError, "words"),
     "unfitted": (lambda: features.BagOfVisualWords()(np.ones((1, 1, 8, 8))), RuntimeError, "fit"),
@@ -129,5 +137,9 @@ def test_extraction_refuses_loaders_and_unknown_layers(network):
     data = fn.datasets.digits(train=False)[:8]
     with pytest.raises(TypeError, match="whose order may change"):
         features.extract(network, fn.data.DataLoader(data), "features")
-    with pytest.raises(AttributeError, match="nowhere"):
+    with pytest.raises(AttributeError, match=r"extract: expected a layer of named_modules\(\), got 'nowhere'"):
         features.extract(network, data, "nowhere")
+    with pytest.raises(TypeError, match="extract: expected a Module and the name of a layer, got int and 'features'"):
+        features.extract(3, data, "features")
+    with pytest.raises(ValueError, match="extract: expected at least one sample, got none"):
+        features.extract(network, data[:0], "features")

@@ -46,7 +46,11 @@ def test_the_point_is_not_changed_even_by_a_function_that_changes_its_argument()
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"h": 0.0}, "expected h > 0, got 0"),
+        ({"h": 0.0}, "numeric_gradient: expected h > 0 and finite, got 0"),
+        ({"h": np.inf}, "expected h > 0 and finite, got inf"),
+        ({"function": lambda x: None}, "returns one number, got None"),
+        ({"function": lambda x: 1j}, "returns one number, got np.complex128"),
+        ({"x": [[1.0], [2.0, 3.0]]}, "expected an array, or lists of numbers of equal lengths"),
         ({"kind": "backward"}, "kind"),
         ({"function": lambda x: x}, "returns one number, got shape"),
     ],
@@ -54,4 +58,19 @@ def test_the_point_is_not_changed_even_by_a_function_that_changes_its_argument()
 def test_refusals(arguments, words):
     call = {"function": lambda x: x.sum(), "x": np.ones(2)} | arguments
     with pytest.raises(ValueError, match=words):
+        fn.numeric_gradient(**call)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"function": 3}, "numeric_gradient: expected a function, got 3"),
+        ({"x": None}, "numeric_gradient: expected x to hold real numbers, got dtype object"),
+        ({"x": [1j]}, "expected x to hold real numbers, got dtype complex128"),
+        ({"h": "a"}, "expected h to be a number, got 'a'"),
+    ],
+)
+def test_wrong_types(arguments, words):
+    call = {"function": lambda x: x.sum(), "x": np.ones(2)} | arguments
+    with pytest.raises(TypeError, match=words):
         fn.numeric_gradient(**call)

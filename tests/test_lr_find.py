@@ -96,7 +96,9 @@ def test_the_plot_marks_the_suggestion(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"low": 1.0, "high": 0.1}, "expected 0 < low < high, got 1.0 and 0.1"),
+        ({"low": 1.0, "high": 0.1}, "lr_find: expected 0 < low < high, both finite, got 1.0 and 0.1"),
+        ({"high": np.inf}, "expected 0 < low < high, both finite, got 1e-06 and inf"),
+        ({"diverge": -1}, "lr_find: expected diverge > 1, got -1"),
         ({"smoothing": 1.0}, r"expected smoothing in \[0, 1\), got 1.0"),
         ({"steps": 2}, "steps"),
         ({"low": 1e30, "high": 1e38}, "expected a finite loss for three rates from low=1e\\+30 on, got"),
@@ -109,3 +111,17 @@ def test_refusals(options, words):
     with pytest.raises(ValueError, match=words):
         fn.lr_find(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), (x, x[:, :1]), **options)
     assert np.array_equal(model[0].weight.data, weights)
+
+
+def test_what_is_no_model_no_optimizer_and_no_pair():
+    x, _ = problem()
+    model = nn.Linear(8, 1)
+    optimizer, loss = optim.SGD(model.parameters(), lr=0.1), nn.MSELoss()
+    with pytest.raises(TypeError, match="lr_find: expected a Module and an Optimizer, got int and SGD"):
+        fn.lr_find(3, loss, optimizer, (x, x))
+    with pytest.raises(TypeError, match="lr_find: expected a Module and an Optimizer, got Linear and Linear"):
+        fn.lr_find(model, loss, model, (x, x))
+    with pytest.raises(TypeError, match=r"lr_find: expected \(x, y\), .* got a list of one tuple"):
+        fn.lr_find(model, loss, optimizer, [(x, x[:, :1])])
+    with pytest.raises(TypeError, match="lr_find: expected diverge to be a number, got 'a'"):
+        fn.lr_find(model, loss, optimizer, (x, x[:, :1]), diverge="a")

@@ -145,3 +145,49 @@ def test_perceptrons_separate_what_can_be_separated(classes):
             last = step(x[i : i + 1], y[i : i + 1])
     assert (model.decide(x) == y).all()
     assert last < 1e-5
+
+
+def test_the_network_of_eleven_lines_does_what_the_eleven_lines_do():
+    fn.manual_seed(0)
+    x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], np.float64)
+    y = np.array([[0, 1, 1, 0]]).T
+    model = fn.models.TwoLayerPerceptron(3)
+    syn0, syn1 = (p.data.T.astype(np.float64) for p in model.parameters())
+    step = fn.TrainStep(model, fn.nn.SSELoss(), fn.optim.SGD(model.parameters(), lr=len(x) / 2))
+    for _ in range(50):
+        l1 = 1 / (1 + np.exp(-(np.dot(x, syn0))))
+        l2 = 1 / (1 + np.exp(-(np.dot(l1, syn1))))
+        l2_delta = (y - l2) * (l2 * (1 - l2))
+        l1_delta = l2_delta.dot(syn1.T) * (l1 * (1 - l1))
+        syn1 += l1.T.dot(l2_delta)
+        syn0 += x.T.dot(l1_delta)
+        step(x, y.astype(np.float32))
+    np.testing.assert_allclose(model.fc1.weight.data, syn0.T, atol=1e-4)
+    np.testing.assert_allclose(model.fc2.weight.data, syn1.T, atol=1e-4)
+
+
+def test_a_multilayer_perceptron_of_any_depth():
+    count = {hidden: sum(p.data.size for p in fn.models.MLP(hidden=hidden).parameters()) for hidden in ((), (100,))}
+    assert count == {(): 7_850, (100,): 79_510}
+    with pytest.raises(ValueError, match=r"expected MLP's hidden\[1\] to be an int >= 1, got 0"):
+        fn.models.MLP(hidden=(5, 0))
+    with pytest.raises(TypeError, match="MLP: expected hidden as a list of whole numbers, got 100"):
+        fn.models.MLP(hidden=100)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: fn.models.mobilenet_v2(width_mult=0), "MobileNetV2: expected width_mult to be above 0"),
+        (lambda: fn.models.MobileNetV2(width_mult=np.inf), "at most 100, got inf"),
+        (lambda: fn.models.EfficientNet(1, 0), "EfficientNet: expected depth_mult to be above 0"),
+        (lambda: fn.models.EfficientNet("a", 1), "EfficientNet: expected width_mult to be a number, got 'a'"),
+        (lambda: fn.models.compound_scaling(1e9), "compound_scaling: expected phi from -100 to 100, got 1000000000.0"),
+        (lambda: fn.models.ResNet(3, (2, 2)), "ResNet: expected block to be BasicBlock or Bottleneck, got 3"),
+        (lambda: fn.models.ResNet(fn.models.BasicBlock, ()), "ResNet: expected layers as the blocks of each stage"),
+        (lambda: fn.models.ResNet(fn.models.BasicBlock, (1, 0)), r"ResNet's layers\[1\] to be an int >= 1, got 0"),
+    ],
+)
+def test_sizes_that_no_network_has(make, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        make()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from importlib.util import find_spec
 
 import numpy as np
@@ -132,6 +133,55 @@ def test_constructing_sets_the_first_rate_and_remembers_the_initial_one():
 def test_errors_say_what_was_expected(make, error, message):
     with pytest.raises(error, match=message):
         make(make_optimizer())
+
+
+WRONG_TYPES = {
+    "StepLR: expected step_size to be an int, got 'a'": lambda o: lr_scheduler.StepLR(o, "a"),
+    "StepLR: expected step_size to be an int, got 2.5": lambda o: lr_scheduler.StepLR(o, 2.5),
+    "StepLR: expected gamma to be a number, got 'a'": lambda o: lr_scheduler.StepLR(o, 1, "a"),
+    "StepLR: expected last_epoch to be an int, got 'a'": lambda o: lr_scheduler.StepLR(o, 1, last_epoch="a"),
+    "MultiStepLR: expected milestones as a list of epochs, got 3": lambda o: lr_scheduler.MultiStepLR(o, 3),
+    "MultiStepLR: expected milestones[1] to be an int, got 'a'": lambda o: lr_scheduler.MultiStepLR(o, [1, "a"]),
+    "MultiStepLR: expected gamma to be a number, got None": lambda o: lr_scheduler.MultiStepLR(o, [1], None),
+    "ConstantLR: expected factor to be a number, got 'a'": lambda o: lr_scheduler.ConstantLR(o, "a"),
+    "LinearLR: expected total_iters to be a number, got 'a'": lambda o: lr_scheduler.LinearLR(o, total_iters="a"),
+    "ExponentialLR: expected gamma to be a number, got [0.9]": lambda o: lr_scheduler.ExponentialLR(o, [0.9]),
+    "PolynomialLR: expected power to be a number, got 'a'": lambda o: lr_scheduler.PolynomialLR(o, 5, "a"),
+    "CosineAnnealingLR: expected T_max to be a number, got 'a'": lambda o: lr_scheduler.CosineAnnealingLR(o, "a"),
+    "CosineAnnealingWarmRestarts: expected epoch to be a number, got 'a'": (
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 1).step("a")
+    ),
+    "OneCycleLR: expected max_lr to be a number, got 'a'": lambda o: lr_scheduler.OneCycleLR(o, "a", 9),
+    "OneCycleLR: expected pct_start to be a number, got 'a'": (
+        lambda o: lr_scheduler.OneCycleLR(o, 0.1, 9, pct_start="a")
+    ),
+    "LambdaLR: expected lr_lambda to be a function of the epoch": lambda o: lr_scheduler.LambdaLR(o, 3),
+    "LambdaLR: expected what lr_lambda returns to be a number, got 'a'": (
+        lambda o: lr_scheduler.LambdaLR(o, lambda epoch: "a")
+    ),
+    "MultiplicativeLR: expected lr_lambda to be a function": lambda o: lr_scheduler.MultiplicativeLR(o, [3, 4]),
+    "SequentialLR: expected a list of schedulers, got int": lambda o: lr_scheduler.SequentialLR(o, 3, [1]),
+    "SequentialLR: expected milestones as a list, got int": (
+        lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 2)], 3)
+    ),
+    "ChainedScheduler: expected a list of schedulers, got int": lambda o: lr_scheduler.ChainedScheduler(3),
+    "WarmUp: expected steps to be an int, got 'a'": lambda o: lr_scheduler.WarmUp(o, "a"),
+    "ReduceLROnPlateau: expected patience to be an int, got 'a'": (
+        lambda o: lr_scheduler.ReduceLROnPlateau(o, patience="a")
+    ),
+    "ReduceLROnPlateau: expected min_lr to be a number, got 'a'": (
+        lambda o: lr_scheduler.ReduceLROnPlateau(o, min_lr="a")
+    ),
+    "ReduceLROnPlateau: expected metrics to be a number, got None": (
+        lambda o: lr_scheduler.ReduceLROnPlateau(o).step(None)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_TYPES)
+def test_an_option_of_a_wrong_type_is_named(message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        WRONG_TYPES[message](make_optimizer())
 
 
 def _one(epoch):

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import as_int, as_real_array
+from .._checks import as_float, as_int, as_real_array
+from ..nn.functional._common import naming
 
 __all__ = ["BagOfVisualWords", "colour_histogram", "hog"]
+
+MOST_BINS = 65536
 
 
 def colour_histogram(images: Any, bins: int = 8, *, top: float | None = None) -> np.ndarray:
@@ -33,7 +36,7 @@ def colour_histogram(images: Any, bins: int = 8, *, top: float | None = None) ->
     Raises
     ------
     ValueError
-        For another shape, or values outside.
+        For another shape, or values outside; not-a-number is outside.
 
     Examples
     --------
@@ -44,16 +47,19 @@ def colour_histogram(images: Any, bins: int = 8, *, top: float | None = None) ->
     """
     array = _images("colour_histogram", images)
     count, channels = array.shape[:2]
-    width = as_int("bins", bins, 1)
-    largest = float(top) if top is not None else (255.0 if array.dtype == np.uint8 else 1.0)
-    if array.size and not (array.min() >= 0 and array.max() <= largest):
+    with naming("colour_histogram"):
+        width = as_int("bins", bins, 1, MOST_BINS)
+        largest = as_float("top", top) if top is not None else (255.0 if array.dtype == np.uint8 else 1.0)
+        if not 0 < largest < np.inf:
+            raise ValueError(f"expected top > 0 and finite, got {top}")
+    if not (array.min() >= 0 and array.max() <= largest):
         raise ValueError(
             f"colour_histogram: expected values from 0 to {largest:g}, got {array.min():g} to {array.max():g}"
         )
     which = np.minimum((array.astype(np.float64) * (width / largest)).astype(np.intp), width - 1)
     owner = np.arange(count * channels).reshape(count, channels, 1, 1) * width
     counts = np.bincount((which + owner).ravel(), minlength=count * channels * width)
-    return (counts.reshape(count, channels * width) / max(array[0, 0].size, 1)).astype(np.float32)
+    return (counts.reshape(count, channels * width) / array[0, 0].size).astype(np.float32)
 
 
 def hog(images: Any, orientations: int = 9, cell: int = 8, block: int = 2) -> np.ndarray:
@@ -98,7 +104,9 @@ def hog(images: Any, orientations: int = 9, cell: int = 8, block: int = 2) -> np
     except ImportError:
         raise ImportError("hog needs scikit-image: pip install 'fastnn-core[features]'") from None
     array = _images("hog", images)
-    side, across = as_int("cell", cell, 1), as_int("block", block, 1)
+    with naming("hog"):
+        directions = as_int("orientations", orientations, 1, MOST_BINS)
+        side, across = as_int("cell", cell, 1), as_int("block", block, 1)
     if array.shape[1] not in (1, 3) or min(array.shape[2:]) < side * across:
         raise ValueError(
             f"hog: expected images of 1 or 3 channels and at least {side * across} x {side * across} pixels, "
@@ -109,7 +117,7 @@ def hog(images: Any, orientations: int = 9, cell: int = 8, block: int = 2) -> np
     rows = [
         feature.hog(
             image if coloured else image[..., 0],
-            orientations=as_int("orientations", orientations, 1),
+            orientations=directions,
             pixels_per_cell=(side, side),
             cells_per_block=(across, across),
             channel_axis=-1 if coloured else None,
@@ -161,9 +169,10 @@ class BagOfVisualWords:
     """
 
     def __init__(self, words: int = 64, patch: int = 6, stride: int = 2, samples: int = 20000, seed: int = 0) -> None:
-        self.words, self.patch = as_int("words", words, 2), as_int("patch", patch, 1)
-        self.stride, self.samples = as_int("stride", stride, 1), as_int("samples", samples, 1)
-        self.seed = as_int("seed", seed, 0)
+        with naming("BagOfVisualWords"):
+            self.words, self.patch = as_int("words", words, 2), as_int("patch", patch, 1)
+            self.stride, self.samples = as_int("stride", stride, 1), as_int("samples", samples, 1)
+            self.seed = as_int("seed", seed, 0, 2**32 - 1)
         self._whiten: Any = None
         self._centres: Any = None
 
@@ -227,7 +236,10 @@ class BagOfVisualWords:
 
 
 def _images(who: str, images: Any) -> np.ndarray:
-    array = as_real_array("images", images)
-    if array.ndim != 4 or len(array) == 0:
-        raise ValueError(f"{who}: expected images (N, C, H, W), at least one, got shape {array.shape}")
+    with naming(who):
+        array = as_real_array("images", images)
+        if array.ndim != 4 or array.size == 0:
+            raise ValueError(f"expected images (N, C, H, W), at least one of at least a pixel, got shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"expected finite pixels, got {array[~np.isfinite(array)][0]}")
     return array

@@ -57,7 +57,9 @@ def extract(
     AttributeError
         For a name that is no submodule's.
     TypeError
-        For a loader.
+        For a loader, or what is no model and no name.
+    ValueError
+        For no samples.
 
     Examples
     --------
@@ -67,7 +69,12 @@ def extract(
     >>> features.shape, targets.shape
     ((359, 1024), (359,))
     """
-    model.get_submodule(layer)
+    if not hasattr(model, "get_submodule") or not isinstance(layer, str):
+        raise TypeError(f"extract: expected a Module and the name of a layer, got {type(model).__name__} and {layer!r}")
+    try:
+        model.get_submodule(layer)
+    except AttributeError as error:
+        raise AttributeError(f"extract: expected a layer of named_modules(), got {layer!r}: {error}") from None
     if hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
         raise TypeError(f"extract: expected a dataset or arrays, got {type(data).__name__}, whose order may change")
     fingerprint = _fingerprint(model, data, layer, batch_size) if path is not None else ""
@@ -94,6 +101,8 @@ def _run(model: Any, loader: Any, layer: str) -> tuple[np.ndarray, np.ndarray]:
             output = (run(*x) if isinstance(x, tuple) else run(x))[layer]
             values.append(output.reshape(len(output), -1))
             targets.append(np.asarray(y))
+    if not values:
+        raise ValueError("extract: expected at least one sample, got none")
     return np.concatenate(values), np.concatenate(targets)
 
 

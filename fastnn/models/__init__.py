@@ -1,7 +1,7 @@
 """Networks by name: what the command line trains, and examples of how a network is written."""
 
 from .alexnet import AlexNet, AlexNet2012, alexnet, alexnet2012
-from .classic import LeNet5Original, LinearRegression, LogisticRegression, Perceptron, SigmoidMLP
+from .classic import LeNet5Original, LinearRegression, LogisticRegression, Perceptron, SigmoidMLP, TwoLayerPerceptron
 from .efficientnet import (
     EfficientNet,
     MBConv,
@@ -67,6 +67,7 @@ __all__ = [
     "SigmoidMLP",
     "Softmax",
     "SqueezeExcitation",
+    "TwoLayerPerceptron",
     "alexnet",
     "alexnet2012",
     "compound_scaling",

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 from .. import nn
 from .._checks import as_float, as_int
+from ..nn.functional._common import naming
 
-__all__ = ["conv_norm_activation", "init_convolutions", "init_linears", "rounded_width"]
+__all__ = ["as_factor", "conv_norm_activation", "init_convolutions", "init_linears", "rounded_width"]
+
+LARGEST_FACTOR = 100.0
 
 Norm = Callable[[int], nn.Module]
 Activation = Callable[[], nn.Module]
@@ -56,6 +59,15 @@ def rounded_width(channels: float, divisor: int = 8) -> int:
     wanted, step = as_float("channels", channels, 0.0), as_int("divisor", divisor, 1)
     nearest = max(step, int(wanted + step / 2) // step * step)
     return nearest + step if nearest < 0.9 * wanted else nearest
+
+
+def as_factor(who: str, name: str, value: float) -> float:
+    """Return a factor of a network's size: a number above 0, at most a thousand."""
+    with naming(who):
+        number = as_float(name, value)
+        if not 0.0 < number <= LARGEST_FACTOR:
+            raise ValueError(f"expected {name} to be above 0 and at most {LARGEST_FACTOR:g}, got {number}")
+    return number
 
 
 def init_convolutions(model: nn.Module) -> None:

@@ -13,7 +13,9 @@ from .._checks import as_int
 from ..nn.init import uniform_
 from .registry import features_after, register
 
-__all__ = ["LeNet5Original", "LinearRegression", "LogisticRegression", "Perceptron", "SigmoidMLP"]
+__all__ = [
+    "LeNet5Original", "LinearRegression", "LogisticRegression", "Perceptron", "SigmoidMLP", "TwoLayerPerceptron",
+]  # fmt: skip
 
 
 class LinearRegression(nn.Module):
@@ -115,6 +117,48 @@ class Perceptron(LinearRegression):
         """Return the classes (N,), for arrays."""
         score = self(x)
         return (score[:, 0] > 0).astype(np.int64) if score.shape[1] == 1 else score.argmax(axis=1)
+
+
+class TwoLayerPerceptron(nn.Module):
+    """Two layers of sigmoids without biases: the network that blog posts train in eleven lines of NumPy.
+
+    Weights start from a uniform distribution between -1 and 1. Trained with `nn.SSELoss` and plain gradient descent on
+    all samples at once; the eleven lines' step of 1 is a rate of half the number of samples here, for they sum where
+    the loss averages, and leave out the square's factor 2.
+
+    Parameters
+    ----------
+    in_features : int
+        Inputs; a constant one among them stands for a bias.
+    hidden : int, default 4
+        Units of the hidden layer.
+    out_features : int, default 1
+        Outputs, in (0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn as fn
+    >>> _ = fn.manual_seed(0)
+    >>> x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)
+    >>> y = np.array([[0], [1], [1], [0]], np.float32)  # exclusive or of the first two
+    >>> model = fn.models.TwoLayerPerceptron(3)
+    >>> step = fn.TrainStep(model, fn.nn.SSELoss(), fn.optim.SGD(model.parameters(), lr=2.0))
+    >>> for _ in range(5000):
+    ...     loss = step(x, y)
+    >>> model(x).round(1).ravel()
+    array([0., 1., 1., 0.], dtype=float32)
+    """
+
+    def __init__(self, in_features: int, hidden: int = 4, out_features: int = 1) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(in_features, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, out_features, bias=False)
+        for layer in (self.fc1, self.fc2):
+            uniform_(layer.weight, -1.0, 1.0)
+
+    def forward(self, x: Any) -> Any:
+        """Return the outputs (N, out_features) for (N, in_features)."""
+        return F.sigmoid(self.fc2(F.sigmoid(self.fc1(x))))
 
 
 @register("sigmoid_mlp")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from .. import nn
 from .._checks import as_float
-from .blocks import conv_norm_activation, init_convolutions, rounded_width
+from .blocks import as_factor, conv_norm_activation, init_convolutions, rounded_width
 from .registry import register_sized
 
 __all__ = [
@@ -39,6 +39,9 @@ class Scaling(NamedTuple):
     resolution: int
 
 
+LARGEST_PHI = 100
+
+
 def compound_scaling(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> Scaling:
     """Return B0 scaled by one coefficient: depth alpha ** phi, width beta ** phi, resolution 224 * gamma ** phi.
 
@@ -53,6 +56,11 @@ def compound_scaling(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: f
     alpha, beta, gamma : float
         Bases of depth, width and resolution.
 
+    Raises
+    ------
+    ValueError
+        For a phi beyond 100 either way, or a base that is not above 0.
+
     Examples
     --------
     >>> from fastnn.models import EfficientNet, compound_scaling
@@ -60,6 +68,11 @@ def compound_scaling(phi: float, alpha: float = 1.2, beta: float = 1.1, gamma: f
     ([1.44, 1.21, 296], (1.4, 1.2, 300))
     """
     power = as_float("phi", phi)
+    if not -LARGEST_PHI <= power <= LARGEST_PHI:
+        raise ValueError(f"compound_scaling: expected phi from -{LARGEST_PHI} to {LARGEST_PHI}, got {phi}")
+    alpha, beta, gamma = (
+        as_factor("compound_scaling", name, base) for name, base in (("alpha", alpha), ("beta", beta), ("gamma", gamma))
+    )
     return Scaling(alpha**power, beta**power, round(224 * gamma**power))
 
 
@@ -235,6 +248,8 @@ class EfficientNet(nn.Module):
         norm: Any = nn.BatchNorm2d,
     ) -> None:
         super().__init__()
+        width_mult = as_factor("EfficientNet", "width_mult", width_mult)
+        depth_mult = as_factor("EfficientNet", "depth_mult", depth_mult)
         counts = [math.ceil(stage.layers * depth_mult) for stage in STAGES]
         channels, total, made = rounded_width(STEM * width_mult), sum(counts), 0
         stem = conv_norm_activation(in_channels, channels, 3, 1 if cifar else 2, norm=norm, activation=nn.SiLU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
-from .blocks import conv_norm_activation, init_convolutions, init_linears, rounded_width
+from .blocks import as_factor, conv_norm_activation, init_convolutions, init_linears, rounded_width
 from .registry import register_sized
 
 __all__ = ["InvertedResidual", "MobileNetV2", "mobilenet_v2"]
@@ -103,6 +103,7 @@ class MobileNetV2(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        width_mult = as_factor("MobileNetV2", "width_mult", width_mult)
         channels = rounded_width(32 * width_mult)
         layers = [conv_norm_activation(in_channels, channels, 3, 1 if cifar else 2, activation=nn.ReLU6)]
         blocks: list[nn.Module] = []

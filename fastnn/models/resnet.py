@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import fastnn.nn.functional as F
 from fastnn import nn
 
+from .._checks import as_int
 from .blocks import init_convolutions
 from .registry import features_after, register, register_sized
 
@@ -170,6 +171,12 @@ class ResNet(nn.Module):
         zero_init_residual: bool = False,
     ) -> None:
         super().__init__()
+        if not (isinstance(block, type) and hasattr(block, "expansion")):
+            raise TypeError(f"ResNet: expected block to be BasicBlock or Bottleneck, got {block!r}")
+        if not isinstance(layers, Sequence) or not layers:
+            raise ValueError(f"ResNet: expected layers as the blocks of each stage, at least one, got {layers!r}")
+        for i, count in enumerate(layers):
+            as_int(f"ResNet's layers[{i}]", count, 1)
         self.conv1 = (
             _conv3x3(in_channels, width) if cifar else nn.Conv2d(in_channels, width, 7, 2, padding=3, bias=False)
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from .. import nn
+from .._checks import as_int
 from .registry import features_after, register
 
 __all__ = ["CNN32", "MLP", "DigitsCNN", "Softmax"]
@@ -42,7 +45,7 @@ class Softmax(nn.Module):
 
 @register("mlp")
 class MLP(nn.Module):
-    """A perceptron on the pixels: two hidden layers of 256 and 128 units with ReLU.
+    """A perceptron on the pixels: hidden layers with ReLU, two of 256 and 128 units unless told otherwise.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ class MLP(nn.Module):
         Channels of the images.
     image_size : int or (int, int), default 28
         Height and width of the images.
+    hidden : sequence of int, default (256, 128)
+        Units of each hidden layer; none make it softmax regression.
 
     Examples
     --------
@@ -59,17 +64,22 @@ class MLP(nn.Module):
     >>> from fastnn.models import MLP
     >>> MLP()(np.zeros((2, 1, 28, 28), np.float32)).shape
     (2, 10)
+    >>> sum(p.data.size for p in MLP(hidden=(512, 512)).parameters())
+    669706
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: Any = 28) -> None:
+    def __init__(
+        self, num_classes: int = 10, in_channels: int = 1, image_size: Any = 28, hidden: Sequence[int] = (256, 128)
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(in_channels * features_after("MLP", image_size, 1, int), 256),
-            nn.ReLU(),
-            nn.Linear(256, 128),
-            nn.ReLU(),
-            nn.Linear(128, num_classes),
-        )
+        if not isinstance(hidden, Sequence):
+            raise TypeError(f"MLP: expected hidden as a list of whole numbers, got {hidden!r}")
+        widths = [in_channels * features_after("MLP", image_size, 1, int)]
+        widths += [as_int(f"MLP's hidden[{i}]", width, 1) for i, width in enumerate(hidden)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], num_classes))
 
     def forward(self, x: Any) -> Any:
         """Return the scores (N, num_classes) of images (N, in_channels, H, W)."""

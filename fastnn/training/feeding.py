@@ -24,6 +24,10 @@ def as_loader(data: Any, batch_size: int, *, shuffle: bool, who: str) -> Any:
         raise TypeError(f"{who}: expected a DataLoader, a dataset, an array or a tuple of arrays, got None")
     if is_loader(data):
         return data
+    if isinstance(data, list) and len(data) == 1 and isinstance(data[0], tuple):
+        raise TypeError(
+            f"{who}: expected (x, y), a dataset or a DataLoader, got a list of one tuple: leave out the list"
+        )
     try:
         return DataLoader(data, batch_size, shuffle)
     except (TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _random
 from .._checks import as_float, as_int
+from ..nn.functional._common import naming
 from .feeding import as_loader, split_batch
 from .step import NonFiniteLossError, TrainStep
 
@@ -101,7 +102,9 @@ def lr_find(
     Raises
     ------
     ValueError
-        For rates, steps or a smoothing out of range, or if the loss is not finite from the third step on.
+        For rates, steps, a smoothing or a bound out of range, or if the loss is not finite for three rates.
+    TypeError
+        For a model, an optimizer or data of another kind.
 
     References
     ----------
@@ -118,11 +121,16 @@ def lr_find(
     >>> 1e-3 < found.suggestion < 1.0, optimizer.param_groups[0]["lr"]
     (True, 0.001)
     """
-    if not 0 < as_float("low", low) < as_float("high", high):
-        raise ValueError(f"lr_find: expected 0 < low < high, got {low} and {high}")
-    if not 0 <= as_float("smoothing", smoothing) < 1:
-        raise ValueError(f"lr_find: expected smoothing in [0, 1), got {smoothing}")
-    count = as_int("steps", steps, 3)
+    with naming("lr_find"):
+        if not hasattr(model, "state_dict") or not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"expected a Module and an Optimizer, got {_kind(model)} and {_kind(optimizer)}")
+        if not 0 < as_float("low", low) < as_float("high", high) < math.inf:
+            raise ValueError(f"expected 0 < low < high, both finite, got {low} and {high}")
+        if not 0 <= as_float("smoothing", smoothing) < 1:
+            raise ValueError(f"expected smoothing in [0, 1), got {smoothing}")
+        if not as_float("diverge", diverge) > 1:
+            raise ValueError(f"expected diverge > 1, got {diverge}")
+        count = as_int("steps", steps, 3)
     loader = as_loader(data, batch_size, shuffle=True, who="lr_find")
     rates = np.geomspace(low, high, count).tolist()
     keep = _Snapshot(model, optimizer)
@@ -146,6 +154,10 @@ def lr_find(
     if len(losses) < 3:
         raise ValueError(f"lr_find: expected a finite loss for three rates from low={low} on, got {len(losses)}")
     return LRFind(rates[: len(losses)], losses, smoothing, diverge)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 class _Snapshot:

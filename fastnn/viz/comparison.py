@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .figure import Path, finish, panels
+from .._checks import as_float
+from .figure import Path, finish, panels, says_who
 
 __all__ = ["accuracy_against_operations"]
 
 _COLUMNS = ("name", "accuracy", "operations", "parameters")
 
 
+@says_who
 def accuracy_against_operations(
     rows: Iterable[Mapping[str, Any]], *, ylabel: str = "accuracy", path: Path | None = None
 ) -> Any:
@@ -48,10 +50,18 @@ def accuracy_against_operations(
     1
     """
     table = list(rows)
+    for row in table:
+        if not isinstance(row, Mapping):
+            raise TypeError(f"expected rows as dicts, got {type(row).__name__}")
     lacking = [key for row in table for key in _COLUMNS if key not in row]
     if not table or lacking:
         got = f"no {lacking[0]}" if lacking else "no rows"
-        raise ValueError(f"accuracy_against_operations: expected rows with {', '.join(_COLUMNS)}, got {got}")
+        raise ValueError(f"expected rows with {', '.join(_COLUMNS)}, got {got}")
+    for row in table:
+        as_float("accuracy", row["accuracy"])
+        for key in ("operations", "parameters", "throughput"):
+            if key in row and not 0 < as_float(key, row[key]) < np.inf:
+                raise ValueError(f"expected {key} of {row['name']} > 0 and finite, got {row[key]}")
     shown = [("operations", "operations for one image")]
     if all("throughput" in row for row in table):
         shown.append(("throughput", "images a second here"))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figure import Path, finish, new_figure, panels
+from .._checks import as_float, as_int, as_real_array
+from .figure import Path, expect_named, finish, new_figure, panels, says_who
 
 if TYPE_CHECKING:
     from ..training import LRFind
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["bars", "histograms", "learning_curves", "lines", "lr_range"]
 
 
+@says_who
 def lines(
     curves: Mapping[str, Any],
     *,
@@ -56,12 +58,11 @@ def lines(
     >>> len(figure.axes[0].get_lines())
     2
     """
-    if not curves:
-        raise ValueError("lines: expected at least one curve, got none")
+    expect_named("curve", curves)
     scattered = set(points)
     figure, (axes,) = panels(1, 1, 6.4, 4.0)
     for name, curve in curves.items():
-        x, y = curve if isinstance(curve, tuple) else (np.arange(1, len(curve) + 1), curve)
+        x, y = _points(name, curve)
         style = {"linestyle": "", "marker": "."} if name in scattered else {}
         axes.plot(x, y, label=name, **style)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
@@ -71,6 +72,19 @@ def lines(
     return finish(figure, path, title)
 
 
+def _points(name: str, curve: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve's x and y: numbers, as many of one as of the other."""
+    pair = curve if isinstance(curve, tuple) else (None, curve)
+    if len(pair) != 2:
+        raise ValueError(f"expected y or (x, y) for {name!r}, got a tuple of {len(pair)}")
+    y = as_real_array(f"y of {name!r}", pair[1])
+    x = np.arange(1, y.size + 1) if pair[0] is None else as_real_array(f"x of {name!r}", pair[0])
+    if y.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"expected x and y of {name!r} as two sequences of one length, got {x.shape} and {y.shape}")
+    return x, y
+
+
+@says_who
 def learning_curves(runs: Any, measures: Iterable[str] | None = None, *, path: Path | None = None) -> Any:
     """Draw measures over the epochs: a panel a measure, a line a run, validation dashed.
 
@@ -104,12 +118,17 @@ def learning_curves(runs: Any, measures: Iterable[str] | None = None, *, path: P
     (1, 2)
     """
     named = runs if isinstance(runs, Mapping) else {"": runs}
+    for history in named.values():
+        if not hasattr(history, "column"):
+            raise TypeError(f"expected a History, or a dict from names to them, got {type(history).__name__}")
     if not named or not all(named.values()):
         raise ValueError("learning_curves: expected at least one epoch in each run, got an empty history")
     first = next(iter(named.values()))[-1]
     idle = ("epoch", "seconds", "lr")
     names = [name for name in first if name not in idle and not name.startswith("val_")]
     names = list(measures) if measures is not None else names
+    if not names:
+        raise ValueError("expected at least one measure, got none")
     figure, all_axes = panels(len(names), 3, 4.6, 3.4)
     for axes, name in zip(all_axes, names, strict=True):
         for i, (run, history) in enumerate(named.items()):
@@ -124,6 +143,7 @@ def learning_curves(runs: Any, measures: Iterable[str] | None = None, *, path: P
     return finish(figure, path)
 
 
+@says_who
 def lr_range(found: LRFind, *, path: Path | None = None) -> Any:
     """Draw a learning-rate range test: losses over rates, the suggestion marked.
 
@@ -146,6 +166,8 @@ def lr_range(found: LRFind, *, path: Path | None = None) -> Any:
     >>> figure.axes[0].get_xscale()
     'log'
     """
+    if not hasattr(found, "suggestion"):
+        raise TypeError(f"expected what lr_find returned, got {type(found).__name__}")
     figure, (axes,) = panels(1, 1, 6.4, 4.0)
     axes.plot(found.rates, found.losses, alpha=0.3, label="loss")
     axes.plot(found.rates, found.smoothed, label="smoothed")
@@ -157,6 +179,7 @@ def lr_range(found: LRFind, *, path: Path | None = None) -> Any:
     return finish(figure, path)
 
 
+@says_who
 def histograms(
     values: Mapping[str, Any], *, bins: int = 50, columns: int = 5, title: str = "", path: Path | None = None
 ) -> Any:
@@ -189,17 +212,21 @@ def histograms(
     >>> len(fn.viz.histograms({name: p.data for name, p in layer.named_parameters()}).axes)
     2
     """
-    if not values:
-        raise ValueError("histograms: expected at least one array, got none")
+    expect_named("array", values)
+    count = as_int("bins", bins, 1)
     figure, all_axes = panels(len(values), columns, 2.4, 2.2)
     for axes, (name, array) in zip(all_axes, values.items(), strict=True):
-        flat = np.asarray(array, np.float64).ravel()
-        axes.hist(flat, bins=bins)
+        flat = as_real_array(f"values[{name!r}]", array).astype(np.float64).ravel()
+        if not flat.size or not np.isfinite(flat).all():
+            got = f"{np.count_nonzero(~np.isfinite(flat))} others among {flat.size}"
+            raise ValueError(f"expected finite numbers in values[{name!r}], got {got}")
+        axes.hist(flat, bins=count)
         axes.set_title(f"{name}\nmean {flat.mean():.2g}, std {flat.std():.2g}", fontsize="small")
         axes.set_yticks([])
     return finish(figure, path, title)
 
 
+@says_who
 def bars(values: Mapping[str, float], *, xlabel: str = "", title: str = "", path: Path | None = None) -> Any:
     """Draw one horizontal bar for each value, with the value written beside it.
 
@@ -225,11 +252,11 @@ def bars(values: Mapping[str, float], *, xlabel: str = "", title: str = "", path
     >>> len(viz.bars({"softmax": 0.93, "svm": 0.94}).axes[0].patches)
     2
     """
-    if not values:
-        raise ValueError("bars: expected at least one value, got none")
+    expect_named("value", values)
+    lengths = [as_float(f"values[{name!r}]", value) for name, value in values.items()]
     figure = new_figure(6.4, 1.2 + 0.34 * len(values))
     axes = figure.subplots()
-    drawn = axes.barh(list(values), list(values.values()))
+    drawn = axes.barh([str(name) for name in values], lengths)
     axes.bar_label(drawn, fmt="%.4g", padding=3)
     axes.invert_yaxis()
     axes.set(xlabel=xlabel)

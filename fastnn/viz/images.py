@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
-from .._checks import as_real_array
-from .figure import Path, as_grey_or_rgb, finish, panels
+from .._checks import as_int, as_real_array, as_sizes
+from .figure import Path, as_grey_or_rgb, as_names, finish, panels, says_who
 
 __all__ = ["activation_maps", "confusion_matrix", "filters", "image_grid", "misclassified", "templates"]
 
 
+@says_who
 def image_grid(
     images: Any,
     titles: Sequence[str] | None = None,
@@ -58,7 +60,7 @@ def image_grid(
     12
     """
     shown = as_grey_or_rgb("image_grid", images, titles)
-    labels = ["\n".join(part for line in t.split("\n") for part in wrap(line, 20)) for t in titles or ()]
+    labels = ["\n".join(part for line in str(t).split("\n") for part in wrap(line, 20)) for t in titles or ()]
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
     height = max((label.count("\n") + 1 for label in labels), default=0)
     figure, all_axes = panels(len(shown), columns, max(1.1, 0.085 * longest), 1.1 + 0.16 * height)
@@ -70,6 +72,7 @@ def image_grid(
     return finish(figure, path, title)
 
 
+@says_who
 def templates(
     weight: Any, shape: Sequence[int], classes: Sequence[str] | None = None, *, path: Path | None = None
 ) -> Any:
@@ -102,13 +105,17 @@ def templates(
     10
     """
     rows = as_real_array("weight", weight)
-    if rows.ndim != 2 or rows.shape[1] != np.prod(shape):
-        raise ValueError(f"templates: expected rows of {tuple(shape)} weights, got shape {rows.shape}")
-    names = list(classes) if classes is not None else [str(i) for i in range(len(rows))]
-    grey = len(shape) == 2 or shape[0] != 3
-    return image_grid(rows.reshape(len(rows), *shape), names, cmap="RdBu" if grey else "gray", path=path)
+    if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
+        raise ValueError(f"expected shape as (C, H, W) or (H, W), got {shape!r}")
+    sides = as_sizes("shape", shape, len(shape), 1)
+    if rows.ndim != 2 or rows.shape[1] != math.prod(sides):
+        raise ValueError(f"expected rows of {sides} weights, got shape {rows.shape}")
+    grey = len(sides) == 2 or sides[0] != 3
+    names = as_names("classes", classes, len(rows))
+    return image_grid(rows.reshape(len(rows), *sides), names, cmap="RdBu" if grey else "gray", path=path)
 
 
+@says_who
 def filters(weight: Any, *, columns: int = 8, path: Path | None = None) -> Any:
     """Draw a convolution's filters, as colours if they see three channels, else channel by channel.
 
@@ -138,11 +145,12 @@ def filters(weight: Any, *, columns: int = 8, path: Path | None = None) -> Any:
     """
     array = as_real_array("weight", weight)
     if array.ndim != 4:
-        raise ValueError(f"filters: expected weights (out, in, H, W), got shape {array.shape}")
+        raise ValueError(f"expected weights (out, in, H, W), got shape {array.shape}")
     shown = array if array.shape[1] == 3 else array.reshape(-1, *array.shape[2:])
     return image_grid(shown, columns=columns, path=path)
 
 
+@says_who
 def activation_maps(values: Any, *, columns: int = 8, title: str = "", path: Path | None = None) -> Any:
     """Draw the maps that a layer makes of one image.
 
@@ -177,10 +185,11 @@ def activation_maps(values: Any, *, columns: int = 8, title: str = "", path: Pat
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     if array.ndim != 3:
-        raise ValueError(f"activation_maps: expected the maps (C, H, W) of one image, got shape {array.shape}")
+        raise ValueError(f"expected the maps (C, H, W) of one image, got shape {array.shape}")
     return image_grid(array, columns=columns, title=title, cmap="viridis", path=path)
 
 
+@says_who
 def misclassified(
     images: Any,
     targets: Any,
@@ -227,17 +236,21 @@ def misclassified(
     p, labels, shown = as_real_array("probabilities", probabilities), np.asarray(targets), np.asarray(images)
     if p.ndim != 2 or labels.shape != (len(p),) or len(shown) != len(p):
         got = f"{shown.shape}, {labels.shape} and {p.shape}"
-        raise ValueError(f"misclassified: expected N images, targets (N,) and probabilities (N, classes), got {got}")
+        raise ValueError(f"expected N images, targets (N,) and probabilities (N, classes), got {got}")
+    if labels.dtype.kind not in "iu" or (labels.size and not 0 <= labels.min() <= labels.max() < p.shape[1]):
+        got = f"{labels.min()} to {labels.max()}" if labels.dtype.kind in "iuf" else f"dtype {labels.dtype}"
+        raise ValueError(f"expected targets as whole numbers from 0 to {p.shape[1] - 1}, got {got}")
+    name = as_names("classes", classes, p.shape[1])
     guess = p.argmax(axis=1)
     wrong = np.flatnonzero(guess != labels)
-    wrong = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:count]
+    wrong = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][: as_int("count", count, 0)]
     if wrong.size == 0:
         return None
-    name = classes if classes is not None else [str(i) for i in range(p.shape[1])]
     titles = [f"{name[labels[i]]}: {p[i, labels[i]]:.2f}\n{name[guess[i]]}: {p[i, guess[i]]:.2f}" for i in wrong]
     return image_grid(shown[wrong], titles, columns=5, title="right class above, guess below", path=path)
 
 
+@says_who
 def confusion_matrix(matrix: Any, classes: Sequence[str] | None = None, *, path: Path | None = None) -> Any:
     """Draw a confusion matrix: shares of each row as colours, counts as numbers.
 
@@ -268,16 +281,18 @@ def confusion_matrix(matrix: Any, classes: Sequence[str] | None = None, *, path:
     ['3', '1', '4']
     """
     counts = as_real_array("matrix", matrix)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ValueError(f"confusion_matrix: expected a square matrix, got shape {counts.shape}")
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(f"expected a square matrix, got shape {counts.shape}")
+    if not (counts >= 0).all() or np.isinf(counts).any():
+        raise ValueError(f"expected counts >= 0, got {counts[~(np.isfinite(counts) & (counts >= 0))][0]}")
     size = len(counts)
+    names = as_names("classes", classes, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axes,) = panels(1, 1, 2.0 + 0.45 * size, 1.6 + 0.42 * size)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     for i, j in zip(*np.nonzero(counts), strict=True):
         color = "white" if shares[i, j] > 0.5 else "black"
         axes.text(j, i, f"{counts[i, j]:g}", ha="center", va="center", color=color, fontsize="small")
-    names = list(classes) if classes is not None else [str(i) for i in range(size)]
     axes.set_xticks(range(size), names, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(size), names)
     axes.set(xlabel="predicted", ylabel="target")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._checks import as_int
-from .figure import Path, finish, panels
+from .._checks import as_float, as_int, as_real_array
+from .figure import Path, expect_callable, finish, panels, says_who
 
 __all__ = ["boundary", "contour", "loss_surface"]
 
 Interval = tuple[float, float]
 
 
+@says_who
 def contour(
     function: Callable[[np.ndarray, np.ndarray], np.ndarray],
     x: Interval,
@@ -52,23 +53,41 @@ def contour(
     >>> len(figure.axes[0].get_lines())
     1
     """
-    a, b = np.meshgrid(np.linspace(*x, 161), np.linspace(*y, 161))
-    z = np.asarray(function(a, b))
+    expect_callable("function", function)
+    count, across, up = as_int("levels", levels, 1), _interval("x", x), _interval("y", y)
+    a, b = np.meshgrid(np.linspace(*across, 161), np.linspace(*up, 161))
+    z = as_real_array("what function returns", function(a, b))
+    if z.shape != a.shape or not np.isfinite(z).all():
+        got = f"shape {z.shape}" if z.shape != a.shape else f"{z[~np.isfinite(z)][0]}"
+        raise ValueError(f"expected a function that returns finite numbers of shape {a.shape} for two such, got {got}")
     low, high = float(z.min()), float(z.max())
     figure, (axes,) = panels(1, 1, 6.4, 4.8)
     if high > low:
         axes.contour(
-            a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, levels) ** 2, cmap="Greys_r", linewidths=0.5
+            a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, count) ** 2, cmap="Greys_r", linewidths=0.5
         )
-    for name, points in (paths or {}).items():
-        walked = np.asarray(points, np.float64)
+    for name, points in dict(paths or {}).items():
+        walked = as_real_array(f"paths[{name!r}]", points).astype(np.float64)
+        if walked.ndim != 2 or walked.shape[1] != 2:
+            raise ValueError(f"expected paths[{name!r}] of shape (N, 2), got shape {walked.shape}")
         axes.plot(walked[:, 0], walked[:, 1], marker=".", markersize=3, linewidth=1, label=name)
-    axes.set(xlim=x, ylim=y)
+    axes.set(xlim=across, ylim=up)
     if paths:
         axes.legend(frameon=True, fontsize="small")
     return finish(figure, path, title)
 
 
+def _interval(name: str, given: Any) -> Interval:
+    """Return two different finite numbers."""
+    if not isinstance(given, Sequence) or len(given) != 2:
+        raise ValueError(f"expected {name} as a pair of numbers, got {given!r}")
+    low, high = (as_float(name, end) for end in given)
+    if low == high or not np.isfinite([low, high]).all():
+        raise ValueError(f"expected {name} as two different finite numbers, got {given!r}")
+    return low, high
+
+
+@says_who
 def loss_surface(
     model: Any,
     loss: Callable[[Any, Any], Any],
@@ -116,12 +135,15 @@ def loss_surface(
     """
     from ..training.evaluation import eval_mode
 
-    count = as_int("points", points, 2)
+    count, reach = as_int("points", points, 2), as_float("span", span, 0.0)
+    if not hasattr(model, "parameters"):
+        raise TypeError(f"expected a Module, got {type(model).__name__}")
+    expect_callable("loss", loss)
     weights = [p for p in model.parameters() if p.data.ndim > 1]
     keep = [p.data.copy() for p in weights]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_int("seed", seed, 0))
     directions = [[_like(w, rng) for w in keep] for _ in range(2)]
-    steps = np.linspace(-span, span, count)
+    steps = np.linspace(-reach, reach, count)
     values = np.empty((count, count))
     try:
         with eval_mode(model):
@@ -149,6 +171,7 @@ def _like(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return direction * norms[0] / np.maximum(norms[1], 1e-12)
 
 
+@says_who
 def boundary(
     predict: Callable[[np.ndarray], np.ndarray], x: Any, y: Any, *, title: str = "", path: Path | None = None
 ) -> Any:
@@ -182,13 +205,19 @@ def boundary(
     >>> len(figure.axes)
     1
     """
-    points, labels = np.asarray(x, np.float64), np.asarray(y)
-    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != (len(points),):
-        raise ValueError(f"boundary: expected points (N, 2) and classes (N,), got {points.shape} and {labels.shape}")
+    expect_callable("predict", predict)
+    points, labels = as_real_array("x", x).astype(np.float64), as_real_array("y", y)
+    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != (len(points),) or not len(points):
+        raise ValueError(f"expected points (N, 2) and classes (N,), got {points.shape} and {labels.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"expected finite points, got {points[~np.isfinite(points)][0]}")
     margin = 0.1 * (np.ptp(points, axis=0) + 1e-9)
     (x0, y0), (x1, y1) = points.min(axis=0) - margin, points.max(axis=0) + margin
     a, b = np.meshgrid(np.linspace(x0, x1, 200), np.linspace(y0, y1, 200))
-    classes = np.asarray(predict(np.column_stack([a.ravel(), b.ravel()]).astype(np.float32))).reshape(a.shape)
+    classes = as_real_array("what predict returns", predict(np.column_stack([a.ravel(), b.ravel()]).astype(np.float32)))
+    if classes.shape != (a.size,):
+        raise ValueError(f"expected predict to return classes ({a.size},) for so many points, got {classes.shape}")
+    classes = classes.reshape(a.shape)
     top = int(max(labels.max(), classes.max(), 1))
     figure, (axes,) = panels(1, 1, 5.0, 4.2)
     axes.imshow(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..._checks import as_float, as_int
 from ..optimizer import Optimizer
 
-__all__ = ["LRScheduler", "plain_state"]
+__all__ = ["LRScheduler", "expect_numbers", "expect_whole", "plain_state"]
 
 
 class LRScheduler:
@@ -47,6 +48,7 @@ class LRScheduler:
         who = type(self).__name__
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{who}: expected an Optimizer, got {type(optimizer).__name__}")
+        expect_whole(who, last_epoch=last_epoch)
         self.optimizer = optimizer
         for index, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
@@ -113,6 +115,24 @@ class LRScheduler:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self.__dict__.update({key: value for key, value in state_dict.items() if key in self.__dict__})
+
+
+def expect_numbers(who: str, **options: Any) -> None:
+    """Raise TypeError or ValueError unless each option is a number (and not NaN)."""
+    _expect(as_float, who, options)
+
+
+def expect_whole(who: str, **options: Any) -> None:
+    """Raise TypeError unless each option is a whole number."""
+    _expect(as_int, who, options)
+
+
+def _expect(check: Callable[[str, Any], Any], who: str, options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        try:
+            check(name, value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{who}: {error}") from None
 
 
 def plain_state(owner: object, without: tuple[str, ...] = ()) -> dict[str, Any]:

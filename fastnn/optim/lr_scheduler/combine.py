@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, plain_state
+from .base import LRScheduler, expect_whole, plain_state
 from .decay import LinearLR
 
 __all__ = ["ChainedScheduler", "SequentialLR", "WarmUp"]
 
 
 def _check_members(who: str, optimizer: Optimizer | None, schedulers: Sequence[Any]) -> None:
+    if not isinstance(schedulers, Sequence):
+        raise TypeError(f"{who}: expected a list of schedulers, got {type(schedulers).__name__}")
     if len(schedulers) < 1:
         raise ValueError(f"{who}: expected at least one scheduler, got none")
     for position, scheduler in enumerate(schedulers):
@@ -60,6 +62,9 @@ class SequentialLR(LRScheduler):
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
     ) -> None:
         _check_members(type(self).__name__, optimizer, schedulers)
+        if not isinstance(milestones, Sequence):
+            raise TypeError(f"{type(self).__name__}: expected milestones as a list, got {type(milestones).__name__}")
+        expect_whole(type(self).__name__, **{f"milestones[{i}]": epoch for i, epoch in enumerate(milestones)})
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"{type(self).__name__}: expected {len(schedulers) - 1} milestones for "
@@ -145,6 +150,7 @@ class WarmUp(SequentialLR):
     def __init__(
         self, optimizer: Optimizer, steps: int, after: LRScheduler | None = None, start_factor: float = 0.1
     ) -> None:
+        expect_whole("WarmUp", steps=steps)
         if steps < 1:
             raise ValueError(f"WarmUp: expected steps >= 1, got {steps}")
         if after is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..optimizer import Optimizer
-from .base import LRScheduler
+from .base import LRScheduler, expect_numbers
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]
 
@@ -40,6 +40,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        expect_numbers("CosineAnnealingLR", T_max=T_max, eta_min=eta_min)
         if T_max < 1:
             raise ValueError(f"CosineAnnealingLR: expected T_max >= 1, got {T_max}")
         self.T_max = T_max
@@ -105,6 +106,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         for name, value in (("T_0", T_0), ("T_mult", T_mult)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"CosineAnnealingWarmRestarts: expected {name} as a whole number >= 1, got {value}")
+        expect_numbers("CosineAnnealingWarmRestarts", eta_min=eta_min)
         self.T_0 = T_0
         self.T_i = T_0
         self.T_mult = T_mult
@@ -119,6 +121,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Count one epoch, or go to a given one, which may be a fraction (``epoch + i / batches``)."""
+        if epoch is not None:
+            expect_numbers("CosineAnnealingWarmRestarts", epoch=epoch)
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:

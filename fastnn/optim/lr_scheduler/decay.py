@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..optimizer import Optimizer
-from .base import LRScheduler
+from .base import LRScheduler, expect_numbers, expect_whole
 
 __all__ = ["ConstantLR", "ExponentialLR", "LinearLR", "MultiStepLR", "PolynomialLR", "StepLR"]
 
@@ -34,6 +34,8 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        expect_whole("StepLR", step_size=step_size)
+        expect_numbers("StepLR", gamma=gamma)
         if step_size < 1:
             raise ValueError(f"StepLR: expected step_size >= 1, got {step_size}")
         self.step_size = step_size
@@ -77,7 +79,12 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = sorted(milestones)
+        if not isinstance(milestones, Iterable):
+            raise TypeError(f"MultiStepLR: expected milestones as a list of epochs, got {milestones!r}")
+        epochs = list(milestones)
+        expect_whole("MultiStepLR", **{f"milestones[{i}]": epoch for i, epoch in enumerate(epochs)})
+        expect_numbers("MultiStepLR", gamma=gamma)
+        self.milestones = sorted(epochs)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -118,6 +125,7 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
+        expect_numbers("ConstantLR", factor=factor, total_iters=total_iters)
         if not 0 <= factor <= 1:
             raise ValueError(f"ConstantLR: expected factor in [0, 1], got {factor}")
         self.factor = factor
@@ -169,6 +177,7 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        expect_numbers("LinearLR", start_factor=start_factor, end_factor=end_factor, total_iters=total_iters)
         if not 0 < start_factor <= 1:
             raise ValueError(f"LinearLR: expected start_factor in (0, 1], got {start_factor}")
         if not 0 <= end_factor <= 1:
@@ -219,6 +228,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        expect_numbers("ExponentialLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -255,6 +265,7 @@ class PolynomialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        expect_numbers("PolynomialLR", total_iters=total_iters, power=power)
         if total_iters < 1:
             raise ValueError(f"PolynomialLR: expected total_iters >= 1, got {total_iters}")
         self.total_iters = total_iters

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..optimizer import Optimizer
-from .base import LRScheduler
+from .base import LRScheduler, expect_numbers
 
 __all__ = ["OneCycleLR"]
 
@@ -81,6 +81,7 @@ class OneCycleLR(LRScheduler):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"OneCycleLR: expected an Optimizer, got {type(optimizer).__name__}")
         self.total_steps = _count_steps(total_steps, epochs, steps_per_epoch)
+        expect_numbers("OneCycleLR", pct_start=pct_start, div_factor=div_factor, final_div_factor=final_div_factor)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: expected pct_start in [0, 1], got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
@@ -175,7 +176,10 @@ def _set_momentum(group: dict[str, Any], value: float) -> None:
 
 def _one_each(name: str, optimizer: Optimizer, given: float | Sequence[float]) -> list[float]:
     groups = len(optimizer.param_groups)
-    values = list(given) if isinstance(given, Sequence) else [float(given)] * groups
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    values: list[Any] = list(given) if several else [given] * groups  # type: ignore[arg-type]
     if len(values) != groups:
         raise ValueError(f"OneCycleLR: expected {groups} values of {name}, one a group, got {len(values)}")
-    return values
+    for value in values:
+        expect_numbers("OneCycleLR", **{name: value})
+    return [float(value) for value in values]

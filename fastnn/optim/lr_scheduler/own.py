@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, plain_state
+from .base import LRScheduler, expect_numbers, plain_state
 
 __all__ = ["LambdaLR", "MultiplicativeLR"]
 
@@ -47,7 +47,8 @@ class LambdaLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """Return the groups' rates at `last_epoch`."""
-        return [base * rule(self.last_epoch) for base, rule in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        factors = _factors("LambdaLR", self.lr_lambdas, self.last_epoch)
+        return [base * factor for base, factor in zip(self.base_lrs, factors, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data."""
@@ -90,15 +91,25 @@ class MultiplicativeLR(LRScheduler):
         """Return the groups' rates at `last_epoch`."""
         if self._initial:
             return self._rates()
-        return [rate * rule(self.last_epoch) for rate, rule in zip(self._rates(), self.lr_lambdas, strict=True)]
+        factors = _factors("MultiplicativeLR", self.lr_lambdas, self.last_epoch)
+        return [rate * factor for rate, factor in zip(self._rates(), factors, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data."""
         return plain_state(self, without=("lr_lambdas",))
 
 
+def _factors(who: str, rules: Sequence[Rule], epoch: int) -> list[float]:
+    factors = [rule(epoch) for rule in rules]
+    for factor in factors:
+        expect_numbers(who, **{"what lr_lambda returns": factor})
+    return factors
+
+
 def _one_each(who: str, optimizer: Optimizer, given: Rule | Sequence[Rule]) -> list[Rule]:
     groups = len(optimizer.param_groups)
+    if not callable(given) and not (isinstance(given, Sequence) and all(map(callable, given))):
+        raise TypeError(f"{who}: expected lr_lambda to be a function of the epoch, or one a group, got {given!r}")
     rules = [given] * groups if callable(given) else list(given)
     if len(rules) != groups:
         raise ValueError(f"{who}: expected {groups} functions, one a parameter group, got {len(rules)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ..optimizer import Optimizer
-from .base import plain_state
+from .base import expect_numbers, expect_whole, plain_state
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -67,6 +67,8 @@ class ReduceLROnPlateau:
         who = "ReduceLROnPlateau"
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{who}: expected an Optimizer, got {type(optimizer).__name__}")
+        expect_whole(who, patience=patience, cooldown=cooldown)
+        expect_numbers(who, factor=factor, threshold=threshold, eps=eps)
         if not factor < 1.0:
             raise ValueError(f"{who}: expected factor < 1, got {factor}")
         if mode not in ("min", "max"):
@@ -74,7 +76,10 @@ class ReduceLROnPlateau:
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"{who}: expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}")
         groups = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [float(min_lr)] * groups
+        several = isinstance(min_lr, Sequence) and not isinstance(min_lr, str)
+        self.min_lrs: list[Any] = list(min_lr) if several else [min_lr] * groups  # type: ignore[arg-type]
+        for least in self.min_lrs:
+            expect_numbers(who, min_lr=least)
         if len(self.min_lrs) != groups:
             raise ValueError(f"{who}: expected {groups} values of min_lr, one a group, got {len(self.min_lrs)}")
         self.optimizer = optimizer
@@ -109,7 +114,10 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: float) -> None:
         """Take the epoch's measure and lower the rates if it is time."""
-        value = float(metrics)
+        try:
+            value = float(metrics)
+        except (TypeError, ValueError):
+            raise TypeError(f"ReduceLROnPlateau: expected metrics to be a number, got {metrics!r}") from None
         self.last_epoch += 1
         if self._better(value):
             self.best = value
