@@ -36,6 +36,17 @@ def step_of(model: Any, loss: Any = None, optimizer: Any = None, **settings: Any
     return fn.TrainStep(model, loss or nn.CrossEntropyLoss(), optimizer, **settings)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_labels_that_a_loss_reshapes_are_labels(dtype: Any) -> None:
+    column = CLASSES[:, None].astype(dtype)
+    step = step_of(nn.Linear(6, 3), lambda scores, target: F.cross_entropy(scores, target.flatten()))
+    other = step_of(nn.Linear(6, 3))
+    other.model.load_state_dict(step.model.state_dict())
+    assert step(X, column) == other(X, CLASSES)
+    column[2] = 3
+    refuse(lambda: step(X, column), ValueError, "expected class indices from 0 to 2", "got 3 at (2, 0)")
+
+
 # ---- layers and functions ----
 
 SIZES = {

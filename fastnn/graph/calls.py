@@ -60,11 +60,16 @@ def _plain_array(value: Any) -> np.ndarray:
 
 
 def as_index(node: Node) -> Node:
-    """Return an input of uint8 (labels as they lie in many files) as int64; any other node as it is.
+    """Return an input of uint8 (labels as they lie in many files), reshaped or not, as int64; any other node as it is.
 
     There is no such step in C: the plan binds a widened copy of the array.
     """
-    if node.spec.dtype != "uint8" or node.source is None or node.source[0] != "input":
+    if node.spec.dtype != "uint8":
+        return node
+    if node.call is not None and node.call.name == "reshape" and node.call.inputs[0] is not None:
+        inner = as_index(node.call.inputs[0])
+        return node if inner.spec.dtype == "uint8" else apply("reshape", inner, shape=node.shape)
+    if node.source is None or node.source[0] != "input":
         return node
     key = (node, "int64", "c")
     cache = node.trace.converted

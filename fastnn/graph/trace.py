@@ -81,7 +81,12 @@ class Trace:
         return node
 
     def check_input(self, node: Node, check: Callable[[np.ndarray], None]) -> None:
-        """Let ``check`` see an input's array before each run, a constant's now; a computed node's cannot be seen."""
+        """Let ``check`` see an input's array before each run, a constant's now; a computed node's cannot be seen.
+
+        Of a reshaped one it sees the array as it was given.
+        """
+        while node.call is not None and node.call.name == "reshape" and node.call.inputs[0] is not None:
+            node = node.call.inputs[0]
         if node.source is None:
             return
         kind, ref = node.source
