@@ -256,7 +256,7 @@ def test_a_file_that_pytorch_wrote_loads_by_name_and_gives_its_logits(name: str,
     fn.save(model, tmp_path / "weights.safetensors")
     weights = load_file(tmp_path / "weights.safetensors")
     generator = torch.Generator().manual_seed(0)
-    for key, value in weights.items():  # PyTorch draws what is multiplied; the statistics fit roughly still
+    for value in weights.values():  # PyTorch draws what is multiplied; the statistics fit roughly still
         if value.ndim > 1:
             value *= 0.8 + 0.4 * torch.rand(value.shape, generator=generator)
     save_file(weights, tmp_path / "pytorchs.safetensors")

@@ -6,7 +6,9 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ ROWS = [
     {"name": "a", "accuracy": 0.9, "operations": 1e9, "parameters": 5e6, "throughput": 30.0},
     {"name": "b", "accuracy": 0.8, "operations": 1e8, "parameters": 1e6, "throughput": 300.0},
 ]
+ONE = SimpleNamespace(name="one", value=1.0, gradient=2.0, made_of=())
+SUM = SimpleNamespace(name="sum", value=3.0, gradient=1.0, made_of=((ONE, 1.0), (ONE, 1.0), (ONE, 1.0)))
 MODEL = fn.nn.Sequential(fn.nn.Linear(4, 6), fn.nn.ReLU(), fn.nn.Linear(6, 3))
 LOSS = fn.nn.CrossEntropyLoss()
 
@@ -35,6 +39,7 @@ DRAWN = {
         lambda path: viz.boundary(lambda p: p[:, 0] > 0, RNG.normal(size=(9, 2)), [0, 1, 2] * 3, path=path),
         1,
     ),
+    "computation": (lambda path: viz.computation(SUM, path=path), 1),
     "confusion_matrix": (lambda path: viz.confusion_matrix([[3, 1], [0, 2]], ["cat", "frogs"], path=path), 1),
     "contour": (lambda path: viz.contour(lambda a, b: a * a + b, (-1, 1), (0, 1), {"p": [(0, 0)]}, path=path), 1),
     "filters": (lambda path: viz.filters(RNG.random((4, 2, 3, 3)), path=path), 8),
@@ -111,6 +116,16 @@ def test_a_loss_surface_has_the_loss_in_its_middle_and_leaves_the_weights():
     assert low <= np.log10(LOSS(MODEL(x), y)) <= high
 
 
+def test_a_computation_stands_between_what_it_is_made_of():
+    axes = viz.computation(SUM).axes[0]
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert heights["sum"] == -1.0
+    ends = [line.get_xydata() for line in axes.get_lines()]
+    assert len(ends) == 3
+    assert all(np.array_equal(end[1], [1.0, -1.0]) for end in ends)
+    assert [end[0].tolist() for end in ends] == [[0.0, 0.0], [0.0, -1.0], [0.0, -2.0]]
+
+
 def test_circles_are_as_large_as_the_parameters():
     axes = viz.accuracy_against_operations(ROWS).axes[0]
     areas = [float(circle.get_sizes()[0]) for circle in axes.collections]
@@ -140,6 +155,70 @@ def test_refusals(name):
     call, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         call()
+
+
+IMAGES = np.ones((4, 1, 4, 4))
+LOOP = SimpleNamespace(name="loop", value=0.0, gradient=0.0)
+LOOP.made_of = ((LOOP, 1.0),)
+
+WRONG = {
+    "lines: expected a dict from names to curves, got NoneType": lambda: viz.lines(None),
+    "lines: expected x and y of 'a' as two sequences of one length, got (2,) and (1,)": (
+        lambda: viz.lines({"a": ([1, 2], [1])})
+    ),
+    "lines: expected y or (x, y) for 'a', got a tuple of 3": lambda: viz.lines({"a": ([1], [1], [1])}),
+    "lines: expected y of 'a' to hold real numbers": lambda: viz.lines({"a": ["x", "y"]}),
+    "learning_curves: expected a History, or a dict from names to them, got int": lambda: viz.learning_curves({"a": 3}),
+    "learning_curves: expected at least one measure, got none": lambda: viz.learning_curves(RUN, []),
+    "lr_range: expected what lr_find returned, got int": lambda: viz.lr_range(3),
+    "histograms: expected finite numbers in values['a'], got 1 others among 2": (
+        lambda: viz.histograms({"a": [1, np.nan]})
+    ),
+    "histograms: expected bins to be an int >= 1, got 0": lambda: viz.histograms({"a": [1.0]}, bins=0),
+    "histograms: expected columns to be an int >= 1, got 0": lambda: viz.histograms({"a": [1.0]}, columns=0),
+    "bars: expected values['a'] to be a number, got 'x'": lambda: viz.bars({"a": "x"}),
+    "image_grid: expected columns to be an int >= 1, got -1": lambda: viz.image_grid(IMAGES, columns=-1),
+    "image_grid: expected finite pixels, got nan": lambda: viz.image_grid(IMAGES * np.nan),
+    "image_grid: expected images of at least one pixel, got shape": lambda: viz.image_grid(IMAGES[:, :, :0]),
+    "templates: expected shape as (C, H, W) or (H, W), got 4": lambda: viz.templates(np.ones((2, 4)), 4),
+    "templates: expected 2 classes, got 1": lambda: viz.templates(np.ones((2, 4)), (2, 2), ["a"]),
+    "misclassified: expected targets as whole numbers from 0 to 3, got 0 to 9": (
+        lambda: viz.misclassified(IMAGES, [0, 0, 0, 9], np.eye(4))
+    ),
+    "misclassified: expected 4 classes, got 1": lambda: viz.misclassified(IMAGES, [0] * 4, np.eye(4), ["a"]),
+    "misclassified: expected count to be an int >= 0, got -1": (
+        lambda: viz.misclassified(IMAGES, [0] * 4, np.eye(4), count=-1)
+    ),
+    "confusion_matrix: expected 2 classes, got 1": lambda: viz.confusion_matrix(np.ones((2, 2)), ["a"]),
+    "confusion_matrix: expected a square matrix, got shape (0, 0)": lambda: viz.confusion_matrix(np.ones((0, 0))),
+    "confusion_matrix: expected counts >= 0, got -1": lambda: viz.confusion_matrix(-np.ones((2, 2))),
+    "contour: expected function to be a function, got 3": lambda: viz.contour(3, (0, 1), (0, 1)),
+    "contour: expected a function that returns finite numbers of shape (161, 161)": (
+        lambda: viz.contour(lambda a, b: 3, (0, 1), (0, 1))
+    ),
+    "contour: expected x as a pair of numbers, got 3": lambda: viz.contour(lambda a, b: a, 3, (0, 1)),
+    "contour: expected paths['p'] of shape (N, 2), got shape (2,)": (
+        lambda: viz.contour(lambda a, b: a, (0, 1), (0, 1), {"p": [1, 2]})
+    ),
+    "loss_surface: expected a Module, got int": lambda: viz.loss_surface(3, LOSS, IMAGES, [0] * 4),
+    "loss_surface: expected span to be a number >= 0.0, got nan": (
+        lambda: viz.loss_surface(MODEL, LOSS, np.ones((4, 4)), [0] * 4, span=np.nan)
+    ),
+    "boundary: expected predict to return classes (40000,)": lambda: viz.boundary(lambda p: 3, [[0, 0]], [0]),
+    "boundary: expected finite points, got nan": lambda: viz.boundary(len, [[np.nan, 0]], [0]),
+    "accuracy_against_operations: expected rows as dicts, got int": lambda: viz.accuracy_against_operations([3]),
+    "accuracy_against_operations: expected operations of a > 0 and finite, got 0": (
+        lambda: viz.accuracy_against_operations([ROWS[0] | {"operations": 0}])
+    ),
+    "computation: expected objects with name, value, gradient and made_of, got a int": lambda: viz.computation(3),
+    "computation: expected at most 200 numbers": lambda: viz.computation(LOOP),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_it_says_who_expected_what_and_what_came(words):
+    with pytest.raises((ValueError, TypeError), match=re.escape(words)):
+        WRONG[words]()
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

@@ -2,6 +2,7 @@
 
 from .comparison import accuracy_against_operations
 from .curves import bars, histograms, learning_curves, lines, lr_range
+from .graph import computation
 from .images import activation_maps, confusion_matrix, filters, image_grid, misclassified, templates
 from .surfaces import boundary, contour, loss_surface
 
@@ -10,6 +11,7 @@ __all__ = [
     "activation_maps",
     "bars",
     "boundary",
+    "computation",
     "confusion_matrix",
     "contour",
     "filters",
