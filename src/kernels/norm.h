@@ -13,7 +13,7 @@
 
 #define NORM_NARROW 64                /* fewer channels are repeated to at least so many columns, */
 #define NORM_WIDTH (NORM_NARROW * 16) /* which gives so many at most */
-#define NORM_GROUP 8                  /* rows of a group */
+#define NORM_GROUP 8                  /* rows of a group, fewer of wide ones: see norm_group */
 #define NORM_STRIP 4                  /* vectors of columns whose sums are in registers */
 #define NORM_AHEAD 16384              /* elements between two jumps back of a descending pass */
 _Static_assert(NORM_WIDTH >= FNN_NORM_COLUMNS, "the arrays of a block hold its columns");
@@ -37,6 +37,19 @@ static inline void norm_fold(float *dst, const float *src, int64_t c, int64_t re
         for (int64_t r = 1; r < repeat; r++) sum += src[r * c + j];
         dst[j] = sum;
     }
+}
+
+/* Rows whose sums are made together. Each is a stream of its own, and memory feeds two to four of them best; short rows
+ * that follow each other are one. */
+static inline int64_t norm_group(int64_t width, int64_t stride) {
+    if (width <= FNN_SOON / 2) return NORM_GROUP;
+    return width < FNN_SOON || width < stride ? NORM_GROUP / 2 : NORM_GROUP / 4;
+}
+
+/* How far ahead of column j its stream goes on FNN_SOON columns later: in the same row, or in the next group's. */
+static inline int64_t norm_ahead(int64_t j, int64_t width, int64_t stride) {
+    if (width < FNN_SOON || j + FNN_SOON < width) return FNN_SOON;
+    return FNN_SOON - width + norm_group(width, stride) * stride;
 }
 
 static inline vf norm_load(const float *p, int n) { return n == VL ? v_load(p) : v_load_n(p, n); }
@@ -67,9 +80,10 @@ typedef struct norm_columns {
 /* With d = x - middle: NORM_STATS adds d to sum and d^2 to product_sum, NORM_GRAD dy and dy d. `count` vectors of
  * columns from j on, the last of `lanes` lanes. */
 static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, const float *x, const float *dy,
-                                                             int64_t rows, int64_t stride, norm_columns *p, int64_t j,
-                                                             int count, int lanes) {
+                                                             int64_t rows, int64_t stride, norm_columns *p,
+                                                             int64_t width, int64_t j, int count, int lanes) {
     vf s[NORM_STRIP], q[NORM_STRIP], middle[NORM_STRIP];
+    const int64_t ahead = norm_ahead(j, width, stride);
     for (int v = 0; v < count; v++) {
         s[v] = q[v] = v_zero();
         middle[v] = v_load(p->middle + j + v * VL);
@@ -77,8 +91,8 @@ static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, con
     for (int64_t row = 0; row < rows; row++) {
         const float *here = x + row * stride + j, *there = mode == NORM_STATS ? here : dy + row * stride + j;
         for (int k = 0; k < count * VL; k += FNN_LINE) {
-            v_soon(here + k + FNN_SOON);
-            if (mode != NORM_STATS) v_soon(there + k + FNN_SOON);
+            v_soon(here + ahead + k);
+            if (mode != NORM_STATS) v_soon(there + ahead + k);
         }
         for (int v = 0; v < count; v++) {
             vf d = norm_load(here + v * VL, lanes) - middle[v];
@@ -100,13 +114,14 @@ static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, con
 static inline __attribute__((always_inline)) void norm_rows(norm_mode mode, const float *x, const float *dy,
                                                             int64_t rows, int64_t stride, int64_t width,
                                                             norm_columns *p) {
-    for (int64_t row = 0; row < rows; row += NORM_GROUP) {
-        const int64_t count = rows - row < NORM_GROUP ? rows - row : NORM_GROUP, at = row * stride;
+    const int64_t group = norm_group(width, stride);
+    for (int64_t row = 0; row < rows; row += group) {
+        const int64_t count = rows - row < group ? rows - row : group, at = row * stride;
         int64_t j = 0;
         for (; j + NORM_STRIP * VL <= width; j += NORM_STRIP * VL)
-            norm_strip(mode, x + at, dy + at, count, stride, p, j, NORM_STRIP, VL);
-        for (; j + VL <= width; j += VL) norm_strip(mode, x + at, dy + at, count, stride, p, j, 1, VL);
-        if (j < width) norm_strip(mode, x + at, dy + at, count, stride, p, j, 1, (int)(width - j));
+            norm_strip(mode, x + at, dy + at, count, stride, p, width, j, NORM_STRIP, VL);
+        for (; j + VL <= width; j += VL) norm_strip(mode, x + at, dy + at, count, stride, p, width, j, 1, VL);
+        if (j < width) norm_strip(mode, x + at, dy + at, count, stride, p, width, j, 1, (int)(width - j));
     }
 }
 
