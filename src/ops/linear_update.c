@@ -78,16 +78,34 @@ static fnn_status linear_update_init(fnn_op *op) {
     return FNN_OK;
 }
 
-/* One block of dw: rows [i, i + m) by the columns from j on that b holds. */
-static void make_block(const gemm_call *call, const update_plan *p, const update_scratch *s, int64_t i, int64_t m,
-                       int64_t n) {
-    fnn_gemm_block g = {.m = m, .n = n, .a = s->a, .b = s->b, .c = s->c, .rows = s->rows};
-    g.b_panel = call->kernels->gemm_nr * p->gemm.k;
-    for (int64_t k0 = 0; k0 == 0 || k0 < p->gemm.k; k0 += p->gemm.kc) {
-        g.k = gemm_min(p->gemm.kc, p->gemm.k - k0), g.b_first = k0;
-        g.add_c = k0 > 0, g.last = k0 + p->gemm.kc >= p->gemm.k;
+/* Asks for what a tile of rows from i on will move, while the tile before it is computed: to read it at first use would
+ * take as long as the product. The rows being whole, it is one run of memory. */
+static void look_ahead(fnn_gemm_block *g, const update_plan *p, const fnn_update *u, int64_t i, int64_t i1) {
+    const int64_t rows = gemm_max(0, gemm_min(g->m, i1 - i)), at = gemm_min(i, i1 - 1) * p->gemm.n;
+    g->rows_first = 1;
+    g->next_a = u->p + at, g->next_a_floats = rows * p->gemm.n;
+    g->next_c = u->state[0] ? u->state[0] + at : g->c, g->next_c_floats = u->state[0] ? g->next_a_floats : 0;
+}
+
+/* Rows [i, i + m) of dw, of i1, by the n columns from j on that b holds, and what they move: after each tile of rows
+ * where the next one's memory can be asked for meanwhile. */
+static void update_block(const gemm_call *call, const update_plan *p, const fnn_update *u, const update_scratch *s,
+                         int64_t i, int64_t m, int64_t i1, int64_t j, int64_t n) {
+    const int64_t k = p->gemm.k, kc = p->gemm.kc;
+    const int64_t step = k <= kc && n == p->gemm.n ? call->kernels->gemm_mr : m;
+    fnn_gemm_block g = {.m = m, .n = n, .b = s->b, .c = s->c, .rows = s->rows, .b_panel = call->kernels->gemm_nr * k};
+    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kc) {
+        g.k = gemm_min(kc, k - k0), g.b_first = k0;
+        g.a = s->a, g.add_c = k0 > 0, g.last = k0 + kc >= k;
         call->a.pack(&call->a, call->kernels, 0, i, m, k0, g.k, s->a);
+        if (!g.last) call->kernels->gemm_block(&g);
+    }
+    for (int64_t q = 0; q < m; q += step) {
+        g.m = gemm_min(step, m - q), g.a = s->a + q * g.k;
+        if (step < m) look_ahead(&g, p, u, i + q + step, i1);
         call->kernels->gemm_block(&g);
+        for (int64_t r = 0; r < g.m; r++)
+            fnn_update_apply(u, call->kernels, (i + q + r) * p->gemm.n + j, n, s->c + s->rows[r]);
     }
 }
 
@@ -99,12 +117,7 @@ static void update_rows(const gemm_call *call, const update_plan *p, const fnn_u
     for (int64_t j = 0; j < p->gemm.n && i0 < i1; j += p->nc) {
         const int64_t n = gemm_min(p->nc, p->gemm.n - j);
         call->b.pack(&call->b, call->kernels, 0, j, n, 0, p->gemm.k, s.b);
-        for (int64_t i = i0; i < i1; i += p->mc) {
-            const int64_t m = gemm_min(p->mc, i1 - i);
-            make_block(call, p, &s, i, m, n);
-            for (int64_t q = 0; q < m; q++)
-                fnn_update_apply(u, call->kernels, (i + q) * p->gemm.n + j, n, s.c + s.rows[q]);
-        }
+        for (int64_t i = i0; i < i1; i += p->mc) update_block(call, p, u, &s, i, gemm_min(p->mc, i1 - i), i1, j, n);
     }
 }
 
