@@ -6,7 +6,7 @@ import numpy as np
 from lesson import say, start
 
 import fastnn as fn
-from fastnn import nn
+from fastnn import nn, viz
 
 
 class Value:
@@ -42,7 +42,7 @@ class Value:
 
 def main():
     """Walk, then compare with the library and with finite differences."""
-    start(__doc__, __file__)
+    args = start(__doc__, __file__)
     x, y, z = Value("x", -2.0), Value("y", 5.0), Value("z", -4.0)
     f = (x + y) * z
     f.backward()
@@ -54,6 +54,7 @@ def main():
     neuron = (w0 * x0 + w1 * x1 + w2).sigmoid()
     neuron.backward()
     neuron.show()
+    viz.computation(neuron, title="values above, gradients below", path=args.out / "neuron.png")
     by_hand = [leaf.gradient for leaf in (w0, w1, w2)]
 
     model, inputs = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()), np.array([[-1.0, -2.0]])
@@ -69,10 +70,8 @@ def main():
     say("largest difference from finite differences", np.abs(np.subtract(by_hand, numeric)).max())
 
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
-    print(
-        "gradcheck of a small convolutional network:",
-        fn.gradcheck(network, np.random.default_rng(0).random((2, 1, 6, 6))),
-    )
+    agree = fn.gradcheck(network, np.random.default_rng(0).random((2, 1, 6, 6)))
+    print("gradcheck of a small convolutional network:", agree)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,23 @@ def network(pixels, hidden, classes):
     return net
 
 
+def worked(inputs, *layers):
+    """Return the outputs of a network of sigmoids whose weights are given, a row for each unit."""
+    net = nn.Sequential(*(nn.Sequential(nn.Linear(len(w[0]), len(w), bias=False), nn.Sigmoid()) for w in layers))
+    for layer, w in zip(net, layers, strict=True):
+        layer[0].weight.data[...] = w
+    return net(np.array([inputs]))[0]
+
+
 def main():
     """Train by small batches and ask the network backwards what a digit looks like."""
     args = start(__doc__, __file__)
+    for i, value in enumerate(worked([1.0, 0.5], [[0.9, 0.3], [0.2, 0.8]])):
+        say(f"two inputs, output {i + 1}", value)
+    layers = [[0.9, 0.3, 0.4], [0.2, 0.8, 0.2], [0.1, 0.5, 0.6]], [[0.3, 0.7, 0.5], [0.6, 0.5, 0.2], [0.8, 0.1, 0.9]]
+    for i, value in enumerate(worked([0.9, 0.1, 0.8], *layers)):
+        say(f"three inputs, three hidden units, output {i + 1}", value)
+
     data = images(args, train=60000, test=10000)
     x, x_test = 0.01 + 0.99 * data.x, 0.01 + 0.99 * data.x_test
     say("smallest input", x.min())

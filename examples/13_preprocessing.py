@@ -31,8 +31,17 @@ def main():
     zca, pca = ZCAWhitening(eps=1e-2).fit(data.x), PCAWhitening(eps=1e-2).fit(data.x)
     say("mean correlation of two pixels", correlation(data.x))
     say("after standardising each pixel", correlation(Standardize().fit(data.x)(data.x)))
+    say("after decorrelation", correlation(PCAWhitening(eps=1e-2, whiten=False).fit(data.x)(data.x)))
     say("after PCA whitening", correlation(pca(data.x)))
     say("after ZCA whitening", correlation(zca(data.x)))
+
+    # two neighbouring pixels as points of a plane: whitening is a turn, then a stretch
+    middle = tuple(side // 2 for side in data.shape[1:])
+    pair = data.x[:500, 0, middle[0] - 1 : middle[0] + 1, middle[1]]
+    steps = {"before": pair - pair.mean(axis=0)}
+    for name, whiten in (("decorrelated", False), ("whitened", True)):
+        steps[name] = PCAWhitening(eps=1e-4, whiten=whiten).fit(pair)(pair)
+    viz.lines({name: tuple(cloud.T) for name, cloud in steps.items()}, points=steps, path=args.out / "pair.png")
 
     shown = data.x[:10]
     viz.image_grid(shown, title="before", path=args.out / "before.png")

@@ -14,12 +14,13 @@ KERNELS = {
 }
 
 
-def by_hand(image, kernel, stride=1, padding=0):
+def by_hand(image, kernel, stride=1, padding=0, dilation=1):
     """Return the cross-correlation of one map with one kernel, as four loops would compute it."""
-    x, size = np.pad(image, padding), len(kernel)
+    x, size, step = np.pad(image, padding), dilation * (len(kernel) - 1) + 1, dilation
     rows, columns = ((side - size) // stride + 1 for side in x.shape)
     corners = ((i * stride, j * stride) for i in range(rows) for j in range(columns))
-    return np.reshape([(x[i : i + size, j : j + size] * kernel).sum() for i, j in corners], (rows, columns))
+    sums = [(x[i : i + size : step, j : j + size : step] * kernel).sum() for i, j in corners]
+    return np.reshape(sums, (rows, columns))
 
 
 def field(layers, side=33):
@@ -38,11 +39,13 @@ def main():
     args = start(__doc__, __file__)
     data = images(args)
     image = data.x[:1, :1]
-    for stride, padding in ((1, 0), (1, 1), (2, 1)):
-        ours = by_hand(image[0, 0], KERNELS["vertical edges"], stride, padding)
-        library = F.conv2d(image, KERNELS["vertical edges"][None, None], stride=stride, padding=padding)[0, 0]
-        say(f"output side, stride {stride}, padding {padding}", len(ours))
-        say(f"largest difference, stride {stride}, padding {padding}", np.abs(ours - library).max())
+    kernel = KERNELS["vertical edges"]
+    for stride, padding, dilation in ((1, 0, 1), (1, 1, 1), (2, 1, 1), (1, 2, 2)):
+        ours = by_hand(image[0, 0], kernel, stride, padding, dilation)
+        library = F.conv2d(image, kernel[None, None], None, stride, padding, dilation)[0, 0]
+        way = f"stride {stride}, padding {padding}" + (f", dilation {dilation}" if dilation > 1 else "")
+        say(f"output side, {way}", len(ours))
+        say(f"largest difference, {way}", np.abs(ours - library).max())
     filtered = F.conv2d(image, np.array(list(KERNELS.values()))[:, None], padding=1)[0]
     viz.image_grid([image[0, 0], *filtered], ["image", *KERNELS], path=args.out / "kernels.png")
 

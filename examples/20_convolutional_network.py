@@ -48,9 +48,14 @@ def main():
         viz.activation_maps(maps[:, :16], title=key, path=args.out / f"maps-{key}.png")
     weights = {key: p.data for key, p in model.named_parameters() if p.data.ndim > 1}
     viz.histograms(weights, title="weights", path=args.out / "weights.png")
+    loss = nn.CrossEntropyLoss()
+    loss(model(data.x[:64]), data.y[:64])
+    model.backward(loss.backward())
+    gradients = {key: p.grad for key, p in model.named_parameters() if p.data.ndim > 1}
+    viz.histograms(gradients, title="gradients of the loss of 64 images", path=args.out / "gradients.png")
     if not args.quick:
         few = data.x_test[:200], data.y_test[:200]
-        viz.loss_surface(model, nn.CrossEntropyLoss(), *few, points=15, path=args.out / "surface.png")
+        viz.loss_surface(model, loss, *few, points=15, path=args.out / "surface.png")
 
 
 if __name__ == "__main__":

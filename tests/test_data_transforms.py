@@ -141,6 +141,18 @@ def test_whitened_features_are_uncorrelated(kind):
         np.testing.assert_allclose(whitening.matrix, whitening.matrix.T, atol=1e-10)
 
 
+def test_decorrelation_turns_and_does_not_stretch():
+    x = RNG.normal(size=(400, 6)) @ RNG.normal(size=(6, 6)) + 3
+    turn = PCAWhitening(whiten=False).fit(x)
+    z = turn(x).astype(np.float64)
+    np.testing.assert_allclose(turn.matrix @ turn.matrix.T, np.eye(6), atol=1e-12)
+    cov = np.cov(z.T, bias=True)
+    assert np.abs(cov[~np.eye(6, dtype=bool)]).max() < 1e-4 * cov.max()
+    assert (np.diff(np.diag(cov)) < 0).all()
+    assert np.trace(cov) == pytest.approx(np.trace(np.cov(x.T, bias=True)), rel=1e-5)
+    np.testing.assert_allclose(turn.inverse(turn(x)), x, atol=1e-4)
+
+
 def test_pca_keeps_the_directions_of_largest_variance():
     x = RNG.normal(size=(300, 4)) * [1, 5, 3, 0.1]
     z = PCAWhitening(2, eps=0).fit(x)(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,10 +107,16 @@ def module_plan(module: Any, *args: Any, **kwargs: Any) -> PlanReport:
 
 
 class Summary:
-    """A model layer by layer: output shapes, parameters, FLOPs of a forward run, memory."""
+    """A model layer by layer: output shapes, parameters, FLOPs of a forward run, memory.
 
-    def __init__(self, model: Any, rows: list[tuple[str, str, str, int, float]], arena: int) -> None:
-        self.rows, self.arena_bytes = rows, arena
+    ``flops`` counts all that is computed, ``multiply_adds`` the products of convolutions and linear layers, which is
+    what papers publish.
+    """
+
+    def __init__(
+        self, model: Any, rows: list[tuple[str, str, str, int, float]], arena: int, multiply_adds: int
+    ) -> None:
+        self.rows, self.arena_bytes, self.multiply_adds = rows, arena, multiply_adds
         parameters = list(model.parameters())
         self.total_params = sum(p.data.size for p in parameters)
         self.trainable_params = sum(p.data.size for p in parameters if p.requires_grad)
@@ -152,7 +159,17 @@ def module_summary(module: Any, *args: Any) -> Summary:
         shape = _shapes(outputs.get(id(layer)))
         own = sum(p.data.size for p in layer.parameters())
         rows.append((name, type(layer).__name__, shape, own, sum(inside)))
-    return Summary(module, rows, report.arena_bytes)
+    return Summary(module, rows, report.arena_bytes, _multiply_adds(mp.plan))
+
+
+def _multiply_adds(plan: Plan) -> int:
+    """Count one for each output and weight that meets it; a convolution's border counts as if it were inside."""
+    total = 0
+    for call in plan.phases[0].calls:
+        w = call.inputs[1] if call.name in ("conv2d", "linear") else None
+        if w is not None:
+            total += call.outputs[0].spec.size * math.prod(w.shape[1:])
+    return total
 
 
 def _flops_by_scope(report: PlanReport, plan: Plan) -> list[tuple[str, float]]:

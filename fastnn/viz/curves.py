@@ -223,6 +223,7 @@ def histograms(
         axes.hist(flat, bins=count)
         axes.set_title(f"{name}\nmean {flat.mean():.2g}, std {flat.std():.2g}", fontsize="small")
         axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=3)
     return finish(figure, path, title)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 from .figure import Path, finish, panels, says_who
@@ -49,9 +50,11 @@ def computation(result: Any, *, title: str = "", path: Path | None = None) -> An
     figure, (axes,) = panels(1, 1, 2.2 * (deepest + 1), 1.4 + 0.75 * rows)
     for node, depth, row in places:
         x, y = float(deepest - depth), -row
-        axes.text(x, y, str(node.name), ha="center", va="center", bbox={"boxstyle": "round", "facecolor": "white"})
-        axes.text(x, y + 0.3, f"{float(node.value):.2f}", ha="center", va="center", color="green", fontsize="small")
-        axes.text(x, y - 0.3, f"{float(node.gradient):.2f}", ha="center", va="center", color="red", fontsize="small")
+        name, box = "\n".join(wrap(str(node.name), 18)), {"boxstyle": "round", "facecolor": "white"}
+        axes.text(x, y, name, ha="center", va="center", fontsize="small", bbox=box)
+        off = 0.2 + 0.1 * len(name.split("\n"))
+        axes.text(x, y + off, f"{float(node.value):.2f}", ha="center", va="center", color="green", fontsize="small")
+        axes.text(x, y - off, f"{float(node.gradient):.2f}", ha="center", va="center", color="red", fontsize="small")
     for x0, y0, x1, y1 in _lines(places, deepest):
         axes.plot([x0, x1], [y0, y1], color="grey", linewidth=1, zorder=0)
     axes.set(xlim=(-0.5, deepest + 0.5), ylim=(-rows - 0.6, 0.6))

@@ -56,7 +56,7 @@ class _Whitening(Transform):
 
 
 class PCAWhitening(_Whitening):
-    r"""Project on the principal components and divide each by its standard deviation.
+    r"""Project on the principal components, and divide each by its standard deviation unless asked not to.
 
     With the covariance's eigenvectors as the columns of :math:`U` and its eigenvalues :math:`\lambda`,
     :math:`z = \mathrm{diag}(\lambda + \epsilon)^{-1/2}\, U^T (x - \mu)`, as float32 of shape (N, components).
@@ -67,6 +67,8 @@ class PCAWhitening(_Whitening):
         How many components to keep, those of the largest variance first; all by default.
     eps : float, default 1e-5
         Added to the eigenvalues, so that directions without variance are not blown up.
+    whiten : bool, default True
+        Without it features are decorrelated only, each with its own variance: :math:`z = U^T (x - \mu)`.
 
     Raises
     ------
@@ -85,8 +87,9 @@ class PCAWhitening(_Whitening):
     True
     """
 
-    def __init__(self, n_components: int | None = None, eps: float = 1e-5) -> None:
+    def __init__(self, n_components: int | None = None, eps: float = 1e-5, whiten: bool = True) -> None:
         super().__init__(eps)
+        self.whiten = bool(whiten)
         self.n_components = None if n_components is None else as_int("n_components", n_components, 1)
 
     def fit(self, x: np.ndarray) -> PCAWhitening:
@@ -96,6 +99,8 @@ class PCAWhitening(_Whitening):
             raise ValueError(f"PCAWhitening: expected at most {features} components, got {self.n_components}")
         values, vectors = self._principal(x)
         values, vectors = values[: self.n_components, None], vectors[: self.n_components]
+        if not self.whiten:
+            values = np.ones_like(values)
         self.matrix, self.unwhiten = vectors / np.sqrt(values), (vectors * np.sqrt(values)).T
         return self
 
