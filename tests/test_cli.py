@@ -153,6 +153,7 @@ def test_info_says_what_runs(capsys):
         (["train", "--threads", "0"], "--threads: expected a whole number >= 1, got '0'"),
         (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["train", "--model", "resnet9000", "--out", "{tmp}"], "expected one of .*, got 'resnet9000'"),
+        (["train", "--data-dir", "{tmp}"], "the digits are shipped: expected --data of the files in"),
         (["train", "--data", "mnist", "--data-dir", "{tmp}/nowhere"], "nowhere"),
         (["train", "--model", "garment", "--out", "{tmp}"], "at least 16 x 16, got 8 x 8"),
         (["train", "--out", "{tmp}/file"], "file: expected a folder to write to, got a file"),

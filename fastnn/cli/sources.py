@@ -58,6 +58,8 @@ def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: i
     from .. import datasets
 
     if name == "digits":
+        if folder is not None:
+            raise ValueError(f"the digits are shipped: expected --data of the files in {folder}, or no --data-dir")
         return datasets.digits(train, test_size=HOLD_OUT, seed=seed)
     readers = {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist, "cifar10": datasets.cifar10}
     if name not in readers:
