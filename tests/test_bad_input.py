@@ -92,7 +92,12 @@ FUNCTIONS = {
     "chunk": (lambda: F.chunk(X, "2"), ValueError, ("chunk: expected", "'2'")),
     "split": (lambda: F.split(X, 1.5), TypeError, ("split: expected", "1.5")),
     "reshape": (lambda: F.reshape(X, (5, 5)), ValueError, ("reshape: expected", "24", "(5, 5)")),
-    "axis": (lambda: F.amax(X, 1.5), TypeError, ("expected a dimension", "1.5")),
+    "axis": (lambda: F.amax(X, 1.5), TypeError, ("amax: expected a dimension", "1.5")),
+    "axes": (lambda: F.sum(X, [0, "b"]), TypeError, ("sum: expected a dimension", "'b'")),
+    "summand": (lambda: F.add(X, "a"), TypeError, ("add: expected an array of numbers, got str",)),
+    "exponent": (lambda: F.pow(X, "a"), TypeError, ("pow: expected a number as exponent, got str",)),
+    "sizes": (lambda: F.split(X, [2, "b"]), TypeError, ("split: expected a list of sizes, got [2, 'b']",)),
+    "lacking": (lambda: F.mul(X), TypeError, ("mul() missing 1 required positional argument",)),  # type: ignore[call-arg]
     "several": (lambda: F.cat(None), TypeError, ("cat: expected a sequence", "NoneType")),
     "pad": (lambda: F.pad(X, 1), TypeError, ("pad: expected", "got 1")),
     "optional": (lambda: F.prelu(X, None), TypeError, ("prelu: expected an array for w", "None")),

@@ -241,6 +241,8 @@ class Node(Value):
             sizes = [min(split_size, total - i) for i in range(0, total, split_size)]
         else:
             sizes = list(split_size)
+            if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
+                raise TypeError(f"split: expected a list of sizes, got {sizes}")
         if sum(sizes) != total:
             raise ValueError(f"split: expected sizes that add up to {total}, got {sizes}")
         starts = [sum(sizes[:i]) for i in range(len(sizes))]

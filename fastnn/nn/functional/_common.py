@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar, cast
 
-from fastnn.graph import as_node, current_trace
+from fastnn.graph import as_node, current_trace, eager
 
-__all__ = ["Tensor", "as_image", "expect_ndim", "named", "naming", "reduction_word"]
+__all__ = ["Tensor", "as_image", "expect_ndim", "named", "naming", "operation", "reduction_word"]
 
 Tensor: TypeAlias = Any
 """A Node while a model is traced, a NumPy array (or Parameter) elsewhere."""
@@ -24,7 +24,7 @@ def naming(function: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        if getattr(error, "fastnn_named", False):
+        if getattr(error, "fastnn_named", False) or str(error).startswith((f"{function}: ", f"{function}() ")):
             raise
         trace = current_trace()
         who = (trace.scope_label if trace is not None else "") or function
@@ -52,6 +52,17 @@ def named(init: _F) -> _F:
                 raise TypeError(str(error).removeprefix(own)) from None
 
     return cast(_F, wrapper)
+
+
+def operation(function: _F) -> _F:
+    """Decorate a function of nodes: it takes arrays too, and its errors begin with its name."""
+
+    @functools.wraps(function)
+    def spoken(*args: Any, **kwargs: Any) -> Any:
+        with naming(function.__name__):
+            return function(*args, **kwargs)
+
+    return cast(_F, eager(spoken))
 
 
 def expect_ndim(input: Any, *ndims: int) -> None:

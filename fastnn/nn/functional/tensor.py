@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import _checks
 from fastnn.graph import Node, apply, as_node, eager
 
-from ._common import Tensor, naming
+from ._common import Tensor, naming, operation
 
 __all__ = [
     "abs", "add", "amax", "cat", "chunk", "clamp", "div", "exp", "log", "matmul", "maximum", "mean", "minimum", "mul",
@@ -27,7 +27,7 @@ def _several(tensors: Any) -> list[Any]:
     return [as_node(t) for t in tensors]
 
 
-@eager
+@operation
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors joined along an existing dimension; the other sizes agree.
 
@@ -53,7 +53,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return nodes[0].float() if len(nodes) == 1 else apply("cat", *nodes, axis=axis)
 
 
-@eager
+@operation
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors, all of one shape, joined along a new dimension.
 
@@ -74,7 +74,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([n.unsqueeze(axis) for n in nodes], axis)
 
 
-@eager
+@operation
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Return the pieces of a tensor cut along a dimension, by one size or a list of sizes.
 
@@ -88,7 +88,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     return as_node(tensor).split(split_size_or_sections, dim)
 
 
-@eager
+@operation
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return a tensor cut into at most ``chunks`` pieces of equal size (the last may be smaller).
 
@@ -110,7 +110,7 @@ def _binary(name: str, input: Any, other: Any) -> Node:
     return getattr(as_node(input), f"__{name}__")(other if isinstance(other, (int, float)) else as_node(other))
 
 
-@eager
+@operation
 def add(input: Tensor, other: Any) -> Tensor:
     """Return the sum, with NumPy's broadcasting.
 
@@ -124,7 +124,7 @@ def add(input: Tensor, other: Any) -> Tensor:
     return _binary("add", input, other)
 
 
-@eager
+@operation
 def sub(input: Tensor, other: Any) -> Tensor:
     """Return the difference, with NumPy's broadcasting.
 
@@ -138,7 +138,7 @@ def sub(input: Tensor, other: Any) -> Tensor:
     return _binary("sub", input, other)
 
 
-@eager
+@operation
 def mul(input: Tensor, other: Any) -> Tensor:
     """Return the product of elements, with NumPy's broadcasting.
 
@@ -152,7 +152,7 @@ def mul(input: Tensor, other: Any) -> Tensor:
     return _binary("mul", input, other)
 
 
-@eager
+@operation
 def div(input: Tensor, other: Any) -> Tensor:
     """Return the quotient of elements, with NumPy's broadcasting.
 
@@ -166,7 +166,7 @@ def div(input: Tensor, other: Any) -> Tensor:
     return _binary("truediv", input, other)
 
 
-@eager
+@operation
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """Return the larger of each two elements; equal ones share the gradient.
 
@@ -180,7 +180,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
     return apply("maximum", input, other)
 
 
-@eager
+@operation
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """Return the smaller of each two elements; equal ones share the gradient.
 
@@ -228,7 +228,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 _product.__name__ = "matmul"
 
 
-@eager
+@operation
 def pow(input: Tensor, exponent: float) -> Tensor:
     """Return each element to the power of a number.
 
@@ -242,7 +242,7 @@ def pow(input: Tensor, exponent: float) -> Tensor:
     return as_node(input) ** exponent
 
 
-@eager
+@operation
 def exp(input: Tensor) -> Tensor:
     """Return the exponential.
 
@@ -256,7 +256,7 @@ def exp(input: Tensor) -> Tensor:
     return apply("exp", input)
 
 
-@eager
+@operation
 def log(input: Tensor) -> Tensor:
     """Return the natural logarithm.
 
@@ -270,7 +270,7 @@ def log(input: Tensor) -> Tensor:
     return apply("log", input)
 
 
-@eager
+@operation
 def sqrt(input: Tensor) -> Tensor:
     """Return the square root.
 
@@ -284,7 +284,7 @@ def sqrt(input: Tensor) -> Tensor:
     return apply("sqrt", input)
 
 
-@eager
+@operation
 def abs(input: Tensor) -> Tensor:
     """Return the absolute value.
 
@@ -298,7 +298,7 @@ def abs(input: Tensor) -> Tensor:
     return apply("abs", input)
 
 
-@eager
+@operation
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Return each element cut to [``min``, ``max``]; None is no limit.
 
@@ -320,7 +320,7 @@ def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> 
 # ---- reductions ----
 
 
-@eager
+@operation
 def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Return the sum over dimensions, all of them by default.
 
@@ -334,7 +334,7 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     return as_node(input).sum(dim, keepdim)
 
 
-@eager
+@operation
 def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Return the mean over dimensions, all of them by default.
 
@@ -348,7 +348,7 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     return as_node(input).mean(dim, keepdim)
 
 
-@eager
+@operation
 def amax(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Return the maximum over dimensions, all of them by default; equal maxima share the gradient.
 
@@ -365,7 +365,7 @@ def amax(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
 # ---- shape ----
 
 
-@eager
+@operation
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the elements in C order of NCHW under another shape; one size may be -1.
 
@@ -379,7 +379,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     return as_node(input).reshape(shape)
 
 
-@eager
+@operation
 def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Return the tensor with its dimensions in another order.
 
@@ -393,7 +393,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     return as_node(input).permute(dims)
 
 
-@eager
+@operation
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Return the tensor with two dimensions swapped.
 
@@ -407,7 +407,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return as_node(input).transpose(dim0, dim1)
 
 
-@eager
+@operation
 def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
     """Return the tensor without its dimensions of size 1, or without one of them.
 
@@ -421,7 +421,7 @@ def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
     return as_node(input).squeeze(dim)
 
 
-@eager
+@operation
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Return the tensor with a new dimension of size 1.
 
