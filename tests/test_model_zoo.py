@@ -293,6 +293,11 @@ def test_heads_are_there_in_training_only() -> None:
     assert model.eval()(x).shape == (2, 5)
 
 
+def test_a_loss_for_the_heads_can_be_called() -> None:
+    with pytest.raises(TypeError, match="AuxiliaryLoss: expected a loss of scores and targets, got 3"):
+        models.AuxiliaryLoss(3)
+
+
 def test_a_trainer_trains_the_heads_and_measures_the_scores() -> None:
     fn.manual_seed(0)
     model = models.googlenet(2, cifar=True)

@@ -163,11 +163,19 @@ LOOP.made_of = ((LOOP, 1.0),)
 
 WRONG = {
     "lines: expected a dict from names to curves, got NoneType": lambda: viz.lines(None),
-    "lines: expected x and y of 'a' as two sequences of one length, got (2,) and (1,)": (
+    "lines: expected x and y of 'a' as two sequences of one length, at least 1, got (2,) and (1,)": (
         lambda: viz.lines({"a": ([1, 2], [1])})
     ),
     "lines: expected y or (x, y) for 'a', got a tuple of 3": lambda: viz.lines({"a": ([1], [1], [1])}),
     "lines: expected y of 'a' to hold real numbers": lambda: viz.lines({"a": ["x", "y"]}),
+    "lines: expected points among ['a'], got ['b']": lambda: viz.lines({"a": [1, 2]}, points=["b"]),
+    "lines: expected path to be a file's name, got 3": lambda: viz.lines({"a": [1, 2]}, path=3),
+    "contour: expected paths as a dict from names to points, got int": (
+        lambda: viz.contour(lambda a, b: a, (0, 1), (0, 1), 3)
+    ),
+    "accuracy_against_operations: expected rows as a list of dicts, got int": (
+        lambda: viz.accuracy_against_operations(3)
+    ),
     "learning_curves: expected a History, or a dict from names to them, got int": lambda: viz.learning_curves({"a": 3}),
     "learning_curves: expected at least one measure, got none": lambda: viz.learning_curves(RUN, []),
     "lr_range: expected what lr_find returned, got int": lambda: viz.lr_range(3),

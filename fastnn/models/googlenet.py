@@ -245,6 +245,8 @@ class AuxiliaryLoss(nn.Module):
 
     def __init__(self, loss: Any, weight: float = 0.3) -> None:
         super().__init__()
+        if not callable(loss):
+            raise TypeError(f"AuxiliaryLoss: expected a loss of scores and targets, got {loss!r}")
         self.loss, self.weight = loss, as_float("weight", weight, 0.0)
 
     def forward(self, output: Any, target: Any) -> Any:

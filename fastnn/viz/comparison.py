@@ -49,6 +49,8 @@ def accuracy_against_operations(
     >>> len(viz.accuracy_against_operations(rows).axes)
     1
     """
+    if not isinstance(rows, Iterable):
+        raise TypeError(f"expected rows as a list of dicts, got {type(rows).__name__}")
     table = list(rows)
     for row in table:
         if not isinstance(row, Mapping):

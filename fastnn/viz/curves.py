@@ -60,6 +60,8 @@ def lines(
     """
     expect_named("curve", curves)
     scattered = set(points)
+    if not scattered <= set(curves):
+        raise ValueError(f"expected points among {list(curves)}, got {sorted(scattered - set(curves))}")
     figure, (axes,) = panels(1, 1, 6.4, 4.0)
     for name, curve in curves.items():
         x, y = _points(name, curve)
@@ -79,8 +81,9 @@ def _points(name: str, curve: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"expected y or (x, y) for {name!r}, got a tuple of {len(pair)}")
     y = as_real_array(f"y of {name!r}", pair[1])
     x = np.arange(1, y.size + 1) if pair[0] is None else as_real_array(f"x of {name!r}", pair[0])
-    if y.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"expected x and y of {name!r} as two sequences of one length, got {x.shape} and {y.shape}")
+    if y.ndim != 1 or x.shape != y.shape or not y.size:
+        got = f"{x.shape} and {y.shape}"
+        raise ValueError(f"expected x and y of {name!r} as two sequences of one length, at least 1, got {got}")
     return x, y
 
 

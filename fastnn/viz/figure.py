@@ -86,6 +86,8 @@ def finish(figure: Any, path: Path | None, title: str = "") -> Any:
     if title:
         figure.suptitle(title)
     if path is not None:
+        if not isinstance(path, (str, os.PathLike)) and not hasattr(path, "write"):
+            raise TypeError(f"expected path to be a file's name, got {path!r}")
         figure.savefig(path, dpi=110)
     return figure
 

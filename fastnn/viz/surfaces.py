@@ -54,6 +54,8 @@ def contour(
     1
     """
     expect_callable("function", function)
+    if not isinstance(paths or {}, Mapping):
+        raise TypeError(f"expected paths as a dict from names to points, got {type(paths).__name__}")
     count, across, up = as_int("levels", levels, 1), _interval("x", x), _interval("y", y)
     a, b = np.meshgrid(np.linspace(*across, 161), np.linspace(*up, 161))
     z = as_real_array("what function returns", function(a, b))
@@ -66,7 +68,7 @@ def contour(
         axes.contour(
             a, b, z, levels=low + (high - low) * np.linspace(0.02, 1.0, count) ** 2, cmap="Greys_r", linewidths=0.5
         )
-    for name, points in dict(paths or {}).items():
+    for name, points in (paths or {}).items():
         walked = as_real_array(f"paths[{name!r}]", points).astype(np.float64)
         if walked.ndim != 2 or walked.shape[1] != 2:
             raise ValueError(f"expected paths[{name!r}] of shape (N, 2), got shape {walked.shape}")
