@@ -414,3 +414,33 @@ def test_a_child_of_fork_can_use_a_model_that_another_thread_was_running() -> No
     done.set()
     thread.join(30)
     assert status == 0, f"the child ended with wait status {status}"
+
+
+# ---- what is around training ----
+
+LAYER = nn.Linear(4, 3)
+AROUND = {
+    "L2: expected strength to be a number, got 'a'": lambda: optim.L2(LAYER.parameters(), "a"),
+    "L1: expected strength >= 0, got nan": lambda: optim.L1(LAYER.parameters(), float("nan")),
+    "L2: expected parameters, got int": lambda: optim.L2(3, 1.0),
+    "ElasticNet: expected l1 to be a number, got None": lambda: optim.ElasticNet(LAYER.parameters(), l1=None, l2=1),
+    "L1: expected a Parameter at position 0, got ndarray": lambda: optim.L1([X], 1.0),
+    "EarlyStopping: expected monitor to be a str, got 3": lambda: fn.training.EarlyStopping(3),
+    "EarlyStopping: expected patience to be an int, got 'a'": lambda: fn.training.EarlyStopping(patience="a"),
+    "EarlyStopping: expected min_delta to be a number, got 'a'": lambda: fn.training.EarlyStopping(min_delta="a"),
+    "ConfusionMatrix: expected num_classes to be an int, got 'a'": lambda: fn.training.ConfusionMatrix("a"),
+    "class_report: expected a square matrix, got shape (2, 3)": lambda: fn.training.class_report(np.ones((2, 3))),
+    "class_report: expected 2 classes, got 1": lambda: fn.training.class_report(np.ones((2, 2)), ["a"]),
+    "expected Normalize's mean to hold real numbers": lambda: data.transforms.Normalize("a", "b"),
+    "Normalize: expected an array of numbers to fit to, got str": lambda: data.transforms.Normalize().fit("a"),
+    "PCAWhitening: expected finite numbers to fit to, got nan": lambda: data.transforms.PCAWhitening().fit(X * np.nan),
+    "ZCAWhitening: expected an array of numbers to fit to, got int": lambda: data.transforms.ZCAWhitening().fit(3),
+    "Compose: expected a list of callables, got 3": lambda: data.transforms.Compose(3),
+    "capture: expected a Module and a list of names, got Linear and 'weight'": lambda: fn.capture(LAYER, "weight"),
+    "capture: expected a layer of named_modules(), got 'body'": lambda: fn.capture(LAYER, ["body"]),
+}
+
+
+@pytest.mark.parametrize("words", AROUND)
+def test_what_is_around_training(words: str) -> None:
+    refuse(AROUND[words], (ValueError, TypeError, AttributeError), words)  # type: ignore[arg-type]

@@ -32,7 +32,14 @@ def capture(model: Any, names: Iterable[str]) -> Callable[..., dict[str, Any]]:
     >>> {name: value.shape for name, value in values.items()}
     {'0': (5, 4), '1': (5, 4)}
     """
-    wanted = {name: model.get_submodule(name) for name in names}
+    if not hasattr(model, "get_submodule") or isinstance(names, str):
+        raise TypeError(f"capture: expected a Module and a list of names, got {type(model).__name__} and {names!r}")
+    wanted = {}
+    for name in names:
+        try:
+            wanted[name] = model.get_submodule(name)
+        except AttributeError as error:
+            raise AttributeError(f"capture: expected a layer of named_modules(), got {name!r}: {error}") from None
 
     def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,9 +36,15 @@ class Penalty:
     """
 
     def __init__(self, params: Iterable[Any]) -> None:
+        who = type(self).__name__
+        if not isinstance(params, Iterable):
+            raise TypeError(f"{who}: expected parameters, got {type(params).__name__}")
         self.params = [entry[1] if isinstance(entry, tuple) else entry for entry in params]
         if not self.params:
-            raise ValueError(f"{type(self).__name__}: expected at least one parameter, got none")
+            raise ValueError(f"{who}: expected at least one parameter, got none")
+        for position, entry in enumerate(self.params):
+            if not hasattr(entry, "requires_grad"):
+                raise TypeError(f"{who}: expected a Parameter at position {position}, got {type(entry).__name__}")
 
     def term(self, weight: Any) -> Any:
         """Return the scalar node that one parameter, as a node, adds to the loss."""
@@ -144,6 +151,8 @@ class ElasticNet(Penalty):
 
 
 def _at_least_zero(who: str, name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{who}: expected {name} to be a number, got {value!r}")
     if not value >= 0:
         raise ValueError(f"{who}: expected {name} >= 0, got {value}")
     return float(value)

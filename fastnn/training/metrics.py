@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._checks import as_int
+from ..nn.functional._common import naming
+
 __all__ = ["Accuracy", "ConfusionMatrix", "FunctionMetric", "Metric", "TopKAccuracy", "as_metrics", "class_report"]
 
 
@@ -192,6 +195,8 @@ class ConfusionMatrix(Metric):
     scalar = False
 
     def __init__(self, num_classes: int, name: str = "confusion_matrix") -> None:
+        with naming("ConfusionMatrix"):
+            as_int("num_classes", num_classes)
         if num_classes < 2:
             raise ValueError(f"ConfusionMatrix: expected num_classes >= 2, got {num_classes}")
         self.num_classes = num_classes
@@ -290,6 +295,11 @@ def class_report(matrix: np.ndarray, classes: Sequence[str] | None = None) -> li
     list of dict
         ``{"class", "precision", "recall", "f1", "count"}``; 0 where a ratio has no samples.
 
+    Raises
+    ------
+    ValueError
+        For a matrix that is not square, or another number of names.
+
     Examples
     --------
     >>> import numpy as np
@@ -297,10 +307,16 @@ def class_report(matrix: np.ndarray, classes: Sequence[str] | None = None) -> li
     >>> class_report(np.array([[3, 1], [0, 4]]))[0]  # doctest: +ELLIPSIS
     {'class': '0', 'precision': 1.0, 'recall': 0.75, 'f1': 0.857..., 'count': 4}
     """
-    hits = np.diag(matrix).astype(float)
-    actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ValueError(f"class_report: expected a square matrix, got shape {counts.shape}")
+    names = [str(i) for i in range(len(counts))] if classes is None else list(classes)
+    if len(names) != len(counts):
+        raise ValueError(f"class_report: expected {len(counts)} classes, got {len(names)}")
+    hits = np.diag(counts).astype(float)
+    actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
     rows = []
-    for index, name in enumerate(classes if classes is not None else map(str, range(len(matrix)))):
+    for index, name in enumerate(names):
         precision = float(hits[index] / predicted[index]) if predicted[index] else 0.0
         recall = float(hits[index] / actual[index]) if actual[index] else 0.0
         f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["blocks", "covariance", "mean_and_variance"]
+__all__ = ["blocks", "covariance", "mean_and_variance", "require_samples"]
 
 _BLOCK_VALUES = 1 << 22  # 32 MB of float64
 
@@ -51,5 +51,10 @@ def covariance(who: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def require_samples(who: str, x: np.ndarray) -> None:
     """Refuse to fit to nothing."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
+        got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"{who}: expected an array of numbers to fit to, got {got}")
     if x.ndim < 2 or x.size == 0:
         raise ValueError(f"{who}: expected samples along the first axis to fit to, got shape {x.shape}")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise ValueError(f"{who}: expected finite numbers to fit to, got {x[~np.isfinite(x)][0]}")

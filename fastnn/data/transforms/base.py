@@ -91,6 +91,8 @@ class Compose(Transform):
     """
 
     def __init__(self, transforms: list[Callable[..., np.ndarray]] | tuple[Callable[..., np.ndarray], ...]) -> None:
+        if not isinstance(transforms, (list, tuple)):
+            raise TypeError(f"Compose: expected a list of callables, got {transforms!r}")
         self.transforms = tuple(transforms)
         for transform in self.transforms:
             if not callable(transform):

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..._checks import as_float, one_of
+from ..._checks import as_float, as_real_array, one_of
 from .._layout import float_copy, in_memory_order
-from ._statistics import mean_and_variance
+from ._statistics import mean_and_variance, require_samples
 from .base import Transform
 
 __all__ = ["Normalize", "Scale", "Standardize"]
@@ -92,8 +92,8 @@ class Normalize(Transform):
     def __init__(self, mean: Any = None, std: Any = None, *, scale: float = 1.0, per: str = "channel") -> None:
         if mean is None and std is not None:
             raise ValueError("Normalize: expected a mean together with std, got std alone")
-        self.mean: np.ndarray | None = None if mean is None else np.asarray(mean, np.float64)
-        self.std: np.ndarray | None = np.asarray(1.0 if std is None else std, np.float64)
+        self.mean: np.ndarray | None = None if mean is None else _numbers("mean", mean)
+        self.std: np.ndarray | None = _numbers("std", 1.0 if std is None else std)
         if not np.all(self.std > 0):
             raise ValueError(f"Normalize: expected a positive std, got {std}")
         self.scale = as_float("scale", scale)
@@ -107,6 +107,7 @@ class Normalize(Transform):
         ValueError
             If ``x`` has no samples.
         """
+        require_samples("Normalize", x)
         axes = (0,) if self.per == "image" else (0, *range(2, x.ndim))
         mean, variance = mean_and_variance("Normalize", x, axes)
         shape = mean.shape[1:] if self.per == "image" else mean.shape[1:2]
@@ -217,6 +218,10 @@ class Standardize(Transform):
         if x.shape[1:] != mean.shape:
             raise ValueError(f"Standardize: expected samples of shape {mean.shape}, got a batch of shape {x.shape}")
         return mean, std
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    return as_real_array(f"Normalize's {name}", value).astype(np.float64)
 
 
 def _divisor(std: np.ndarray) -> np.ndarray:

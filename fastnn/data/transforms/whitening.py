@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..._checks import as_float, as_int
-from ._statistics import covariance
+from ._statistics import covariance, require_samples
 from .base import Transform
 
 __all__ = ["PCAWhitening", "ZCAWhitening"]
@@ -94,6 +94,7 @@ class PCAWhitening(_Whitening):
 
     def fit(self, x: np.ndarray) -> PCAWhitening:
         """Learn mean and components of ``x`` (N, ...), in float64, and return the transform itself."""
+        require_samples("PCAWhitening", x)
         features = x[:1].size
         if self.n_components is not None and self.n_components > features:
             raise ValueError(f"PCAWhitening: expected at most {features} components, got {self.n_components}")
@@ -144,6 +145,7 @@ class ZCAWhitening(_Whitening):
 
     def fit(self, x: np.ndarray) -> ZCAWhitening:
         """Learn mean and matrix of ``x`` (N, ...), in float64, and return the transform itself."""
+        require_samples("ZCAWhitening", x)
         values, vectors = self._principal(x)
         self.matrix = (vectors.T / np.sqrt(values)) @ vectors
         self.unwhiten = (vectors.T * np.sqrt(values)) @ vectors

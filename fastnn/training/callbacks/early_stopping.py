@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._checks import as_float, as_int, as_text
+from ...nn.functional._common import naming
 from ..history import improves, mode_of
 from .base import Callback
 
@@ -57,6 +59,10 @@ class EarlyStopping(Callback):
         mode: str | None = None,
         restore_best_weights: bool = True,
     ) -> None:
+        with naming("EarlyStopping"):
+            as_text("monitor", monitor)
+            as_int("patience", patience)
+            as_float("min_delta", min_delta)
         if patience < 1 or min_delta < 0:
             raise ValueError(f"EarlyStopping: expected patience >= 1 and min_delta >= 0, got {patience}, {min_delta}")
         if mode not in (None, "min", "max"):
