@@ -126,6 +126,16 @@ def test_a_computation_stands_between_what_it_is_made_of():
     assert [end[0].tolist() for end in ends] == [[0.0, 0.0], [0.0, -1.0], [0.0, -2.0]]
 
 
+def test_names_of_networks_do_not_cover_each_other():
+    rows = [ROWS[0] | {"name": f"network {i}", "accuracy": 0.9 + 1e-4 * i} for i in range(6)]
+    figure = viz.accuracy_against_operations([*rows, ROWS[1]])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 7
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_circles_are_as_large_as_the_parameters():
     axes = viz.accuracy_against_operations(ROWS).axes[0]
     areas = [float(circle.get_sizes()[0]) for circle in axes.collections]

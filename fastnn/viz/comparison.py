@@ -12,6 +12,8 @@ from .figure import Path, finish, panels, says_who
 
 __all__ = ["accuracy_against_operations"]
 
+FONT = 7.0  # points
+
 _COLUMNS = ("name", "accuracy", "operations", "parameters")
 
 
@@ -67,15 +69,40 @@ def accuracy_against_operations(
     shown = [("operations", "operations for one image")]
     if all("throughput" in row for row in table):
         shown.append(("throughput", "images a second here"))
-    figure, all_axes = panels(len(shown), 2, 6.0, 4.6)
+    figure, all_axes = panels(len(shown), 2, 7.0, 5.4)
     largest = max(float(row["parameters"]) for row in table)
+    areas = [max(900 * float(row["parameters"]) / largest, 4.0) for row in table]
     for axes, (key, label) in zip(all_axes, shown, strict=True):
         for i, row in enumerate(table):
-            area = 900 * float(row["parameters"]) / largest
-            axes.scatter(row[key], row["accuracy"], s=max(area, 4.0), color=f"C{i % 10}", alpha=0.6)
-            offset = (4 + np.sqrt(area) / 2, 2)
-            axes.annotate(row["name"], (row[key], row["accuracy"]), offset, textcoords="offset points", fontsize=7)
+            axes.scatter(row[key], row["accuracy"], s=areas[i], color=f"C{i % 10}", alpha=0.6)
         axes.set(xscale="log", xlabel=label, ylabel=ylabel)
         axes.margins(0.18)
         axes.grid(alpha=0.3)
-    return finish(figure, path, "circle area: parameters")
+    figure.suptitle("circle area: parameters")
+    figure.draw_without_rendering()  # only then it is known where a point lies in the picture
+    for axes, (key, _) in zip(all_axes, shown, strict=True):
+        points = axes.transData.transform([(row[key], row["accuracy"]) for row in table]) * 72 / figure.dpi
+        names = [str(row["name"]) for row in table]
+        for name, row, offset in zip(names, table, _beside(names, points, np.sqrt(areas) / 2), strict=True):
+            axes.annotate(name, (row[key], row["accuracy"]), offset, textcoords="offset points", fontsize=FONT)
+    return finish(figure, path)
+
+
+def _beside(names: list[str], points: np.ndarray, radii: np.ndarray) -> list[tuple[float, float]]:
+    """Return where to write each name, relative to its circle, so that names do not cover each other where possible."""
+    taken: list[tuple[float, float, float]] = []  # left, bottom, width
+    offsets = []
+    for name, (x, y), r in zip(names, points, radii, strict=True):
+        width, found = 0.6 * FONT * len(name), []
+        for away in range(4):
+            up, aside = away * (FONT + 2.0), r + 3.0
+            found += [(aside, up - 3), (-width / 2, r + 2 + up), (-width / 2, -r - FONT - 2 - up), (-aside - width, -3)]
+        free = [
+            (dx, dy)
+            for dx, dy in found
+            if all(abs(y + dy - b) > FONT or x + dx > a + w or a > x + dx + width for a, b, w in taken)
+        ]
+        dx, dy = (free or found)[0]
+        taken.append((x + dx, y + dy, width))
+        offsets.append((dx, dy))
+    return offsets
