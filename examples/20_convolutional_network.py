@@ -15,7 +15,7 @@ def main():
     model = fn.models.create(name, len(data.classes), data.shape[0], data.shape[1:])
     print(model.summary(data.x[:1]))
 
-    epochs = 5 if args.quick or name == "cnn32" else 15
+    epochs = 5 if args.quick else (3 if name == "cnn32" else 15)
     optimizer = optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=3e-3, total_steps=epochs * -(-len(data.x) // 64), cycle_momentum=False
