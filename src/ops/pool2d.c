@@ -47,6 +47,7 @@ void fnn_max_pool_run(const fnn_op *op, void *const *buf, void *scratch, const f
         op->k->max_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * x_image, (float *)buf[1] + row,
                             (char *)buf[2] + row * index_bytes);
     }
+    if (p->past) op->k->past_end();
 }
 
 void fnn_max_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -61,6 +62,7 @@ void fnn_max_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
                                 (const char *)buf[1] + u.n * y_image * index_bytes,
                                 (float *)buf[2] + (u.n * p->h.in + u.row) * x_row);
     }
+    if (p->past) op->k->past_end();
 }
 
 FNN_OP_CLASS(max_pool2d, max_pool_problem, "x y index", max_forward_init, fnn_max_pool_run);
@@ -88,6 +90,7 @@ void fnn_avg_pool_run(const fnn_op *op, void *const *buf, void *scratch, const f
         op->k->avg_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.in * p->w.in * p->c,
                             (float *)buf[1] + (u.n * p->h.out + u.row) * p->w.out * p->c);
     }
+    if (p->past) op->k->past_end();
 }
 
 void fnn_avg_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -100,6 +103,7 @@ void fnn_avg_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
         op->k->avg_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.out * p->w.out * p->c,
                                 (float *)buf[1] + (u.n * p->h.in + u.row) * p->w.in * p->c);
     }
+    if (p->past) op->k->past_end();
 }
 
 FNN_OP_CLASS(avg_pool2d, avg_pool_problem, "x y", avg_forward_init, fnn_avg_pool_run);
@@ -131,6 +135,7 @@ static void lp_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_
         op->k->lp_pool_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.in * p->w.in * p->c,
                            (float *)buf[1] + (u.n * p->h.out + u.row) * p->w.out * p->c);
     }
+    if (p->past) op->k->past_end();
 }
 
 static void lp_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
@@ -146,6 +151,7 @@ static void lp_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const 
                                (const float *)buf[1] + row, (const float *)buf[2] + u.n * y_image,
                                (float *)buf[3] + row);
     }
+    if (p->past) op->k->past_end();
 }
 
 FNN_OP_CLASS(lp_pool2d, lp_pool_problem, "x y", lp_forward_init, lp_run);
