@@ -39,8 +39,8 @@ static inline void norm_fold(float *dst, const float *src, int64_t c, int64_t re
     }
 }
 
-/* Rows whose sums are made together. Each is a stream of its own, and memory feeds two to four of them best; short rows
- * that follow each other are one. */
+/* Rows whose sums are made together. Each is a stream of its own, and memory feeds two to four of them best; short
+ * rows that follow each other are one. */
 static inline int64_t norm_group(int64_t width, int64_t stride) {
     if (width <= FNN_SOON / 2) return NORM_GROUP;
     return width < FNN_SOON || width < stride ? NORM_GROUP / 2 : NORM_GROUP / 4;

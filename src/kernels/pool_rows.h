@@ -79,8 +79,8 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
     else                                                                                                             \
         pairs(3, 2, __VA_ARGS__)
 
-/* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. What it stores past the
- * caches is settled once for all rows, by past_end: to wait for it row by row takes up to a fifth of the time. */
+/* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. What it stores past
+ * the caches is settled once for all rows, by past_end: to wait for it row by row takes up to a fifth of the time. */
 #define POOL_ROW(W0, W1, N, pixels, shorter)                                                                         \
     do {                                                                                                             \
         if ((W0) > 0) pixels(0, W0);                                                                                 \

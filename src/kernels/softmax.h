@@ -28,8 +28,8 @@ static inline vf softmax_short(int n, const float *x) {
     return e * (1.0f / v_sum(e));
 }
 
-/* The sum of e^(x - *max) over the row; e^(x - *max) is kept in y unless that is NULL. Meanwhile memory brings `next`,
- * the row that comes after it, for *max becomes the largest of that: this computes while memory has little to do. */
+/* The sum of e^(x - *max) over the row; e^(x - *max) is kept in y unless that is NULL. Meanwhile memory brings
+ * `next`, the row that comes after it: *max becomes the largest of that. */
 static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, const float *next,
                                                                     float *max, float *y) {
     const vf offset = v_set1(*max);

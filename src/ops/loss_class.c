@@ -35,7 +35,8 @@ typedef struct row_loss {
     double loss, weight;
 } row_loss;
 
-/* The largest of a row of x, which may have been found on the way through the row before it; end: of this thread's rows. */
+/* The largest of a row of x, which may have been found on the way through the row before it; end: of this thread's
+ * rows. */
 typedef struct row_top {
     int64_t row, end;
     float largest;
