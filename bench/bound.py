@@ -9,16 +9,34 @@ import numpy as np
 
 from fastnn import _backend
 from fastnn.graph.arena import Arena
+from fastnn.graph.node import Node
 from fastnn.graph.plan import CompiledPlan, Phase, make_plan
 from fastnn.graph.prepare import prepare
 from fastnn.graph.trace import Trace
 
-__all__ = ["Bound", "channels_last"]
+__all__ = ["Bound", "channels_last", "traced"]
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
     """Return the same logical array in channels-last memory (4-D arrays only; others as they are)."""
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+def traced(
+    function: Callable[..., Any], arrays: Sequence[np.ndarray], setup: Callable[..., Any] | None = None
+) -> tuple[list[Phase], dict[int, np.ndarray], list[Node]]:
+    """Trace a function of nodes: its phases (what ``setup`` does first, if given), prepared arrays, and outputs."""
+    prepared = [prepare(array, exact=True) for array in arrays]
+    trace = Trace()
+    with trace.recording(), trace.scope("bench"):
+        nodes = [trace.add_input(spec) for _, spec in prepared]
+        made = setup(*nodes) if setup else ()
+        before = list(trace.calls)
+        result = function(*nodes, *made)
+    outputs = list(result) if isinstance(result, tuple) else [] if result is None else [result]
+    timed = Phase([*trace.calls[len(before) :], *trace.effects], outputs)
+    phases = [Phase(before, list(made)), timed] if setup else [timed]
+    return phases, {i: array for i, (array, _) in enumerate(prepared)}, outputs
 
 
 class Bound:
@@ -36,17 +54,8 @@ class Bound:
     def __init__(
         self, function: Callable[..., Any], arrays: Sequence[np.ndarray], setup: Callable[..., Any] | None = None
     ) -> None:
-        prepared = [prepare(array, exact=True) for array in arrays]
-        self.arrays = {i: array for i, (array, _) in enumerate(prepared)}
-        trace = Trace()
-        with trace.recording(), trace.scope("bench"):
-            nodes = [trace.add_input(spec) for _, spec in prepared]
-            made = setup(*nodes) if setup else ()
-            before = list(trace.calls)
-            result = function(*nodes, *made)
-        self.outputs = list(result) if isinstance(result, tuple) else [] if result is None else [result]
-        timed = Phase([*trace.calls[len(before) :], *trace.effects], self.outputs)
-        plan = make_plan([Phase(before, list(made)), timed] if setup else [timed], Arena())
+        phases, self.arrays, self.outputs = traced(function, arrays, setup)
+        plan = make_plan(phases, Arena())
         assert isinstance(plan, CompiledPlan), "benchmarks run the compiled package"
         self.plan = plan
         self.run_all()

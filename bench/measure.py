@@ -44,7 +44,9 @@ def seconds(work: Callable[[], object], repeat: int = 5, least: float = 0.02) ->
     return times
 
 
-def alternate(works: dict[str, Callable[[], object]], rounds: int = 7, least: float = 0.02) -> dict[str, float]:
+def alternate(
+    works: dict[str, Callable[[], object]], rounds: int = 7, least: float = 0.02, pause: float = PAUSE
+) -> dict[str, float]:
     """Time several things in turn, round after round; return each one's median in seconds.
 
     The pause lets the threads of the one before go to sleep: OpenMP's spin for milliseconds and would share the cores.
@@ -52,7 +54,7 @@ def alternate(works: dict[str, Callable[[], object]], rounds: int = 7, least: fl
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
-            time.sleep(PAUSE)
+            time.sleep(pause)
             times[name] += seconds(work, 1, least)
     return {name: statistics.median(values) for name, values in times.items()}
 
