@@ -32,6 +32,7 @@
 #include "pool_rows.h"
 #include "norm.h"
 #include "gated_norm.h"
+#include "norm_pool.h"
 #include "lrn.h"
 #include "loss.h"
 #include "optim.h"

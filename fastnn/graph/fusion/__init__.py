@@ -14,6 +14,7 @@ from .activation import relu_bwd_into_batch_norm_bwd, relu_into_epilogue, silu_i
 from .fold import add_into_epilogue, batch_norm_into_weights, silu_into_epilogue
 from .gated_norm import gate_into_norm
 from .norm_conv import norm_into_depthwise
+from .norm_pool import norm_into_max_pool
 from .residual import relu_bwd_into_bwd_data, sum_into_batch_norm, sum_into_bwd_data
 from .update import gradient_into_update
 
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     silu_into_batch_norm,
     gate_into_norm,
     norm_into_depthwise,
+    norm_into_max_pool,
     silu_into_epilogue,
     sum_into_bwd_data,
     relu_bwd_into_bwd_data,
