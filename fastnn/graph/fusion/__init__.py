@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ..node import Node
 from ..primitive import Call
 from .activation import relu_bwd_into_batch_norm_bwd, relu_into_epilogue, silu_into_batch_norm
+from .bias import bias_before_batch_norm
 from .fold import add_into_epilogue, batch_norm_into_weights, silu_into_epilogue
 from .gated_norm import gate_into_norm
 from .norm_conv import norm_into_depthwise
@@ -33,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     gate_into_norm,
     norm_into_depthwise,
     norm_into_max_pool,
+    bias_before_batch_norm,
     silu_into_epilogue,
     sum_into_bwd_data,
     relu_bwd_into_bwd_data,
