@@ -173,9 +173,9 @@ def set_precision(precision: str) -> None:
     precision : str
         ``"exact"`` allows convolutions only direct sums, and each layer computes what it would alone. The others fold
         batch norm of running statistics into the weights before it where nothing is differentiated, which rounds
-        otherwise. ``"high"`` also takes Winograd's F(2x2, 3x3) for 3x3 filters of stride 1,
-        whose error is at most 2e-5 of the result's root mean square, and ``"fast"``, the default, F(4x4, 3x3) as well:
-        at most 2e-4, mostly a tenth of that, and two to three times as fast as direct sums. See
+        otherwise. ``"high"`` also takes Winograd's F(2x2, 3x3) for 3x3 filters of stride 1, whose error is at most 2e-5
+        of the result's root mean square, and ``"fast"``, the default, F(4x4, 3x3) as well, and F(2x2, 5x5) for 5x5
+        filters: at most 2e-4, mostly a tenth of that, and two to three times as fast as direct sums. See
         ``docs/kernels-winograd.md``.
 
     Examples

@@ -18,6 +18,8 @@ def winograd_cases() -> Iterator[Case]:
     for m, many in ((2, (2, 17, 93, 93)), (4, (2, 17, 109, 108))):
         for conv in winograd_convs(m, many):
             yield from conv.cases_by(f"winograd{m}", f"winograd{m}_{conv.name}")
+    for conv in wide_convs():
+        yield from conv.cases_by("winograd4", f"winograd5_{conv.name}")
 
 
 def wino(name: str, x: Shape, oc: int, padding: Shape = INSIDE, group: str = "winograd") -> Conv:
@@ -43,3 +45,25 @@ def winograd_convs(m: int, many: Shape) -> Iterator[Conv]:
     yield wino("pieces", (1, 130, 6, 7), 262, group="blocks")
     yield wino("blocks", (1, 16, 20 * m, 19 * m + 1), 17, group="blocks")
     yield wino("many_tiles", many, 18, group="blocks")
+
+
+def wide(name: str, x: Shape, oc: int, padding: int = 2, group: str = "winograd") -> Conv:
+    return Conv(name, x, oc, (5, 5), (1, 1), same(padding), group=group)
+
+
+def wide_convs() -> Iterator[Conv]:
+    """5x5: tiles of two pixels, the last of an odd side of one."""
+    yield wide("whole", (2, 16, 8, 8), 16)
+    yield wide("odd", (1, 19, 9, 11), 21)
+    yield wide("valid", (2, 18, 7, 6), 17, 0)
+    yield wide("full", (1, 16, 5, 6), 20, 4)
+    yield wide("one_pixel", (3, 16, 5, 5), 33, 0)
+    yield wide("batch0", (0, 16, 6, 6), 16, group="empty")
+    for height, width in ((9, 10), (10, 9), (7, 7)):
+        yield wide(f"short{height}x{width}", (2, 17, height, width), 18, group="short")
+    for size in [size for size in column_tails() if size > 16]:
+        yield wide(f"oc{size}", (1, 16, 6, 5), size, group="tails")
+        yield wide(f"ic{size}", (1, size, 5, 6), 16, group="tails")
+    yield wide("pieces", (1, 130, 6, 7), 262, group="blocks")
+    yield wide("blocks", (1, 16, 40, 39), 17, group="blocks")
+    yield wide("many_tiles", (2, 17, 91, 93), 18, group="blocks")

@@ -28,21 +28,27 @@ SHAPES = {
     "odd": (3, 37, 17, 23, 45, 0),
     "full": (2, 16, 9, 10, 19, 2),
 }
+WIDE = {  # of 5x5
+    "alexnet": (1, 64, 27, 27, 192, 2),
+    "inception": (2, 48, 7, 7, 128, 2),
+    "odd": (3, 37, 17, 22, 45, 0),
+}
 
 
-def operands(which: str, shape: tuple[int, ...]) -> tuple[tuple[Array, Array], dict[str, Any]]:
+def operands(which: str, shape: tuple[int, ...], kernel: int = 3) -> tuple[tuple[Array, Array], dict[str, Any]]:
     """N(0, 1) maps and He weights."""
     n, ic, h, w, oc, pad = shape
     rng = np.random.default_rng(ic)
     x = channels_last(rng.standard_normal((n, ic, h, w), dtype=np.float32))
-    weights = (rng.standard_normal((oc, ic, 3, 3)) * np.sqrt(2 / (9 * ic))).astype(np.float32)
-    dy = channels_last(rng.standard_normal((n, oc, h + 2 * pad - 2, w + 2 * pad - 2), dtype=np.float32))
+    weights = (rng.standard_normal((oc, ic, kernel, kernel)) * np.sqrt(2 / (kernel**2 * ic))).astype(np.float32)
+    oh, ow = h + 2 * pad - kernel + 1, w + 2 * pad - kernel + 1
+    dy = channels_last(rng.standard_normal((n, oc, oh, ow), dtype=np.float32))
     attrs = ATTRS | {"padding": (pad,) * 4}
     if which == "conv2d":
         return (x, weights), attrs
     if which == "conv2d_bwd_data":
         return (dy, weights), attrs | {"input_size": (h, w)}
-    return (dy, x), attrs | {"kernel_size": (3, 3)}
+    return (dy, x), attrs | {"kernel_size": (kernel, kernel)}
 
 
 def relative_error(got: Array, exact: Array) -> float:
@@ -59,6 +65,29 @@ def test_accuracy(which: str, shape: str, level: str) -> None:
     exact = getattr(reference, which)(*(np.float64(a) for a in arrays), algorithm="auto", **attrs)
     for name, bound in WINOGRAD_BOUNDS.items():
         assert relative_error(run_primitive(which, *arrays, algorithm=name, **attrs), exact) <= bound
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("shape", WIDE)
+@pytest.mark.parametrize("which", PASSES)
+def test_accuracy_of_5x5(which: str, shape: str, level: str) -> None:
+    _core.set_level(level)
+    arrays, attrs = operands(which, WIDE[shape], 5)
+    exact = getattr(reference, which)(*(np.float64(a) for a in arrays), algorithm="auto", **attrs)
+    got = run_primitive(which, *arrays, algorithm="winograd5", **attrs)
+    assert relative_error(got, exact) <= WINOGRAD_BOUNDS["winograd4"]
+
+
+def test_precision_decides_5x5() -> None:
+    """Only fast takes it."""
+    for which in PASSES:
+        arrays, attrs = operands(which, (2, 64, 27, 27, 192, 2), 5)
+        forced = {name: run_primitive(which, *arrays, algorithm=name, **attrs) for name in ("direct", "winograd4")}
+        for precision, name in (("exact", "direct"), ("high", "direct"), ("fast", "winograd4")):
+            fn.set_precision(precision)
+            got = run_primitive(which, *arrays, algorithm="auto", **attrs)
+            np.testing.assert_array_equal(got, forced[name], err_msg=f"{which}, {precision}")
+        assert not np.array_equal(forced["direct"], forced["winograd4"])
 
 
 def test_precision_decides() -> None:

@@ -273,7 +273,7 @@ typedef struct fnn_small_outer {
 #define WINO_PARTS 4
 
 typedef struct fnn_wino_map {
-    int64_t m;           /* 4 or 2 */
+    int64_t m, taps;     /* 4 or 2, of a filter 3 wide; 2, of one 5 wide */
     int64_t h, w, pixel; /* the map's extent; floats from one pixel to the next */
     int64_t images;
     int64_t tiles_h, tiles_w; /* of one image */
@@ -291,8 +291,8 @@ typedef struct fnn_wino_epilogue {
 } fnn_wino_epilogue;
 
 typedef struct fnn_wino_filters {
-    int64_t m;
-    int64_t column_stride, k_stride; /* of filters of nine contiguous taps */
+    int64_t m, taps;
+    int64_t column_stride, k_stride; /* of filters of taps x taps contiguous values */
     int flip;                        /* taps in reverse order */
 } fnn_wino_filters;
 

@@ -1,5 +1,5 @@
 /* Winograd's convolution between NHWC maps and the operands of its products (kernels/winograd_gemm.h). A transformed
- * map is value[v][tile][channel], v one of the (m + 2)^2 values of a tile; filters are value[v][k][column]. */
+ * map is value[v][tile][channel], v one of the values of a tile; filters are value[v][k][column]. */
 #ifndef FASTNN_KERNELS_WINOGRAD_H
 #define FASTNN_KERNELS_WINOGRAD_H
 
@@ -67,39 +67,41 @@ static inline void wino_next(const fnn_wino_map *g, wino_place *at) {
 #define WINO_TO(r, c, x) v_store(wino_line(&to, c), x)
 #define WINO_NEXT(lines, bytes) ((lines).at += (bytes), ({ WINO_HIDE(lines); }))
 
-WINO_INLINE void wino_tile_inside(const int m, const int filter, const float *first, int64_t line, int64_t pixel,
+WINO_INLINE void wino_tile_inside(const int form, const int filter, const float *first, int64_t line, int64_t pixel,
                                   int64_t channels, float *v, int64_t v_value) {
-    const int64_t next_column = pixel * 4, next_row = v_value * 4 * (m + 2);
+    const int m = WINO_M(form), wide = WINO_WIDE(form);
+    const int64_t next_column = pixel * 4, next_row = v_value * 4 * wide;
     wino_lines from = wino_lines_of(first, line), to = wino_lines_of(v, v_value);
     for (int64_t at = 0; at < channels; at += VL) {
         from.at = (const char *)(first + at), to.at = (const char *)(v + at);
         if (filter)
-            WINO_2D(wino_gradient, m, m, m + 2, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO,
+            WINO_2D(wino_gradient, form, m, wide, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO,
                     WINO_NEXT(to, next_row));
         else
-            WINO_2D(wino_data, m, m + 2, m + 2, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO,
+            WINO_2D(wino_data, form, wide, wide, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO,
                     WINO_NEXT(to, next_row));
     }
 }
 
-WINO_INLINE void wino_tile_each(const int m, const int filter, const float *const each[6][6], int64_t channels,
+WINO_INLINE void wino_tile_each(const int form, const int filter, const float *const each[6][6], int64_t channels,
                                 float *v, int64_t v_value) {
-    const int64_t next_row = v_value * 4 * (m + 2);
+    const int m = WINO_M(form), wide = WINO_WIDE(form);
+    const int64_t next_row = v_value * 4 * wide;
     wino_lines to = wino_lines_of(v, v_value);
     for (int64_t at = 0; at < channels; at += VL) {
         const int lanes = channels - at < VL ? (int)(channels - at) : VL;
         to.at = (const char *)(v + at);
         if (filter)
-            WINO_2D(wino_gradient, m, m, m + 2, WINO_EACH, (void)0, WINO_TO, WINO_NEXT(to, next_row));
+            WINO_2D(wino_gradient, form, m, wide, WINO_EACH, (void)0, WINO_TO, WINO_NEXT(to, next_row));
         else
-            WINO_2D(wino_data, m, m + 2, m + 2, WINO_EACH, (void)0, WINO_TO, WINO_NEXT(to, next_row));
+            WINO_2D(wino_data, form, wide, wide, WINO_EACH, (void)0, WINO_TO, WINO_NEXT(to, next_row));
     }
 }
 
-WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_map *g, const float *x, int64_t channel,
-                                int64_t channels, int64_t tile, int64_t count, float *v, int64_t v_value,
-                                int64_t v_tile) {
-    const int size = filter ? m : m + 2;
+WINO_INLINE void wino_map_tiles(const int form, const int filter, const fnn_wino_map *g, const float *x,
+                                int64_t channel, int64_t channels, int64_t tile, int64_t count, float *v,
+                                int64_t v_value, int64_t v_tile) {
+    const int size = filter ? WINO_M(form) : WINO_WIDE(form);
     const int64_t line = g->w * g->pixel;
     wino_place at = wino_locate(g, tile);
     for (int64_t i = 0; i < count; i++, v += v_tile, wino_next(g, &at)) {
@@ -107,7 +109,8 @@ WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_ma
         const int64_t rows = filter ? at.rows : size, cols = filter ? at.cols : size;
         if (rows == size && cols == size && at.h >= 0 && at.h + size <= g->h && at.w >= 0 && at.w + size <= g->w &&
             channels % VL == 0) {
-            wino_tile_inside(m, filter, image + at.h * line + at.w * g->pixel, line, g->pixel, channels, v, v_value);
+            wino_tile_inside(form, filter, image + at.h * line + at.w * g->pixel, line, g->pixel, channels, v,
+                             v_value);
             continue;
         }
         const float *each[6][6];
@@ -118,7 +121,7 @@ WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_ma
                                    (uint64_t)w < (uint64_t)g->w;
                 each[r][c] = inside ? image + h * line + w * g->pixel : wino_zeros;
             }
-        wino_tile_each(m, filter, each, channels, v, v_value);
+        wino_tile_each(form, filter, each, channels, v, v_value);
     }
 }
 
@@ -126,7 +129,7 @@ WINO_INLINE void wino_map_tiles(const int m, const int filter, const fnn_wino_ma
  * vectors are written. */
 static void wino_input(const fnn_wino_map *g, const float *x, int64_t channel, int64_t channels, int64_t tile,
                        int64_t count, float *v, int64_t v_value, int64_t v_tile) {
-    if (g->m == 4)
+    if (g->m + g->taps - 1 == WINO_WIDE(4))
         wino_map_tiles(4, 0, g, x, channel, channels, tile, count, v, v_value, v_tile);
     else
         wino_map_tiles(2, 0, g, x, channel, channels, tile, count, v, v_value, v_tile);
@@ -135,7 +138,9 @@ static void wino_input(const fnn_wino_map *g, const float *x, int64_t channel, i
 /* The same for dy as the filter that the gradient of the weights is: m x m pixels a tile. */
 static void wino_output_gradient(const fnn_wino_map *g, const float *dy, int64_t channel, int64_t channels,
                                  int64_t tile, int64_t count, float *v, int64_t v_value, int64_t v_tile) {
-    if (g->m == 4)
+    if (g->taps == 5)
+        wino_map_tiles(5, 1, g, dy, channel, channels, tile, count, v, v_value, v_tile);
+    else if (g->m == 4)
         wino_map_tiles(4, 1, g, dy, channel, channels, tile, count, v, v_value, v_tile);
     else
         wino_map_tiles(2, 1, g, dy, channel, channels, tile, count, v, v_value, v_tile);
@@ -154,19 +159,21 @@ WINO_INLINE vf wino_epilogue(const fnn_wino_epilogue *e, vf v, int64_t at, int64
 #define WINO_PIXEL(r, c, x) y[r][c] = x
 
 /* One vector of columns of a tile: rows x cols of its pixels are in the map. */
-WINO_INLINE void wino_output_vector(const int m, const fnn_wino_map *g, const fnn_wino_epilogue *e, const float *p,
+WINO_INLINE void wino_output_vector(const int form, const fnn_wino_map *g, const fnn_wino_epilogue *e, const float *p,
                                     int64_t p_value, int64_t at, int64_t column, int64_t rows, int64_t cols,
                                     const int lanes) {
+    const int m = WINO_M(form), wide = WINO_WIDE(form);
     const int64_t line = g->w * g->pixel, next_column = p_value * 4;
-    wino_lines from = wino_lines_of(p, p_value * (m + 2));
+    wino_lines from = wino_lines_of(p, p_value * wide);
     const int plain = !e->add_y && !e->bias && !e->residual && !e->gate && e->activation == FNN_ACT_NONE;
     if (plain && lanes == VL && rows == m && cols == m) {
         wino_lines to = wino_lines_of(e->y + at, g->pixel);
-        WINO_2D(wino_result, m, m + 2, m, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO, WINO_NEXT(to, line * 4));
+        WINO_2D(wino_result, form, wide, m, WINO_FROM, WINO_NEXT(from, next_column), WINO_TO,
+                WINO_NEXT(to, line * 4));
         return;
     }
     vf y[4][4];
-    WINO_2D(wino_result, m, m + 2, m, WINO_FROM, WINO_NEXT(from, next_column), WINO_PIXEL, (void)0);
+    WINO_2D(wino_result, form, wide, m, WINO_FROM, WINO_NEXT(from, next_column), WINO_PIXEL, (void)0);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < cols; c++) {
             const int64_t to = at + r * line + c * g->pixel;
@@ -178,7 +185,7 @@ WINO_INLINE void wino_output_vector(const int m, const fnn_wino_map *g, const fn
         }
 }
 
-WINO_INLINE void wino_map_results(const int m, const fnn_wino_map *g, const fnn_wino_epilogue *e, int64_t channel,
+WINO_INLINE void wino_map_results(const int form, const fnn_wino_map *g, const fnn_wino_epilogue *e, int64_t channel,
                                   int64_t channels, int64_t tile, int64_t count, const float *p, int64_t p_value,
                                   int64_t p_tile) {
     wino_place at = wino_locate(g, tile);
@@ -188,16 +195,18 @@ WINO_INLINE void wino_map_results(const int m, const fnn_wino_map *g, const fnn_
         const int64_t cols = g->w - at.w < at.cols ? g->w - at.w : at.cols;
         int64_t j = 0;
         for (; j + VL <= channels; j += VL)
-            wino_output_vector(m, g, e, p + j, p_value, first + j, channel + j, rows, cols, VL);
+            wino_output_vector(form, g, e, p + j, p_value, first + j, channel + j, rows, cols, VL);
         if (j < channels)
-            wino_output_vector(m, g, e, p + j, p_value, first + j, channel + j, rows, cols, (int)(channels - j));
+            wino_output_vector(form, g, e, p + j, p_value, first + j, channel + j, rows, cols, (int)(channels - j));
     }
 }
 
 /* Products p[v * p_value + t * p_tile + j] become pixels of the map at e->y, columns [channel, channel + channels). */
 static void wino_output(const fnn_wino_map *g, const fnn_wino_epilogue *e, int64_t channel, int64_t channels,
                         int64_t tile, int64_t count, const float *p, int64_t p_value, int64_t p_tile) {
-    if (g->m == 4)
+    if (g->taps == 5)
+        wino_map_results(5, g, e, channel, channels, tile, count, p, p_value, p_tile);
+    else if (g->m == 4)
         wino_map_results(4, g, e, channel, channels, tile, count, p, p_value, p_tile);
     else
         wino_map_results(2, g, e, channel, channels, tile, count, p, p_value, p_tile);
@@ -205,7 +214,8 @@ static void wino_output(const fnn_wino_map *g, const fnn_wino_epilogue *e, int64
 
 /* ---- filters -------------------------------------------------------------------------------------------- */
 
-#define WINO_RUN 8 /* filters whose taps are contiguous, turned at once */
+#define WINO_RUN 8   /* filters whose taps are contiguous, turned at once */
+#define WINO_AREA 25 /* most taps */
 
 /* dst[p][VL] = row[lane][p], p < n, n at least 4. The floats that are ahead of these will be wanted next. */
 static void wino_turn(const float *const *row, int64_t n, int64_t ahead, float *dst) {
@@ -233,27 +243,28 @@ static void wino_turn_back(const float *src, int64_t n, int count, float *const 
     }
 }
 
-#define WINO_TAP(c, r) v_load(turned + (i * 9 + (r) * 3 + (c)) * VL)
-#define WINO_TAP_BACK(c, r) v_load(turned + (i * 9 + 8 - (r) * 3 - (c)) * VL)
+#define WINO_TAP(c, r) v_load(turned + (i * area + (r) * taps + (c)) * VL)
+#define WINO_TAP_BACK(c, r) v_load(turned + (i * area + area - 1 - (r) * taps - (c)) * VL)
 
-WINO_INLINE void wino_filters(const int m, const fnn_wino_filters *f, const float *w, int64_t columns, int64_t k,
+WINO_INLINE void wino_filters(const int form, const fnn_wino_filters *f, const float *w, int64_t columns, int64_t k,
                               int64_t width, float *u, int64_t u_value) {
-    const int64_t run = f->k_stride == 9 ? WINO_RUN : 1, next_row = u_value * 4 * (m + 2);
+    const int taps = WINO_TAPS(form), area = taps * taps, wide = WINO_WIDE(form);
+    const int64_t run = f->k_stride == area ? WINO_RUN : 1, next_row = u_value * 4 * wide;
     wino_lines to = wino_lines_of(u, u_value);
-    float turned[9 * WINO_RUN * VL];
+    float turned[WINO_AREA * WINO_RUN * VL];
     for (int64_t k0 = 0; k0 < k; k0 += run) {
         const int64_t n = k - k0 < run ? k - k0 : run;
         for (int64_t j = 0; j < columns; j += VL) {
             const float *row[VL];
             for (int64_t i = 0; i < VL; i++)
                 row[i] = w + (j + i < columns ? j + i : columns - 1) * f->column_stride + k0 * f->k_stride;
-            wino_turn(row, n * 9, run * f->k_stride, turned);
+            wino_turn(row, n * area, run * f->k_stride, turned);
             for (int64_t i = 0; i < n; i++) {
                 to.at = (const char *)(u + (k0 + i) * width + j);
                 if (f->flip)
-                    WINO_2D(wino_filter, m, 3, m + 2, WINO_TAP_BACK, (void)0, WINO_TO, WINO_NEXT(to, next_row));
+                    WINO_2D(wino_filter, form, taps, wide, WINO_TAP_BACK, (void)0, WINO_TO, WINO_NEXT(to, next_row));
                 else
-                    WINO_2D(wino_filter, m, 3, m + 2, WINO_TAP, (void)0, WINO_TO, WINO_NEXT(to, next_row));
+                    WINO_2D(wino_filter, form, taps, wide, WINO_TAP, (void)0, WINO_TO, WINO_NEXT(to, next_row));
             }
         }
     }
@@ -262,18 +273,21 @@ WINO_INLINE void wino_filters(const int m, const fnn_wino_filters *f, const floa
 /* One panel: u[v * u_value + k * width + column] of the filters w[column * column_stride + k * k_stride + tap]. */
 static void wino_weights(const fnn_wino_filters *f, const float *w, int64_t columns, int64_t k, int64_t width,
                          float *u, int64_t u_value) {
-    if (f->m == 4)
+    if (f->taps == 5)
+        wino_filters(5, f, w, columns, k, width, u, u_value);
+    else if (f->m == 4)
         wino_filters(4, f, w, columns, k, width, u, u_value);
     else
         wino_filters(2, f, w, columns, k, width, u, u_value);
 }
 
-#define WINO_GRADIENT_TAP(r, c, x) v_store(turned + ((r) * 3 + (c) + i * 9) * VL, x)
+#define WINO_GRADIENT_TAP(r, c, x) v_store(turned + ((r) * taps + (c) + i * area) * VL, x)
 
-WINO_INLINE void wino_filter_results(const int m, const fnn_wino_filters *f, const float *acc, int64_t a_value,
+WINO_INLINE void wino_filter_results(const int form, const fnn_wino_filters *f, const float *acc, int64_t a_value,
                                      int64_t columns, int64_t k, int64_t width, float *dw) {
-    wino_lines from = wino_lines_of(acc, a_value * (m + 2));
-    float turned[9 * WINO_RUN * VL];
+    const int taps = WINO_TAPS(form), area = taps * taps, wide = WINO_WIDE(form);
+    wino_lines from = wino_lines_of(acc, a_value * wide);
+    float turned[WINO_AREA * WINO_RUN * VL];
     for (int64_t k0 = 0; k0 < k; k0 += WINO_RUN) {
         const int64_t n = k - k0 < WINO_RUN ? k - k0 : WINO_RUN;
         for (int64_t j = 0; j < columns; j += VL) {
@@ -282,18 +296,20 @@ WINO_INLINE void wino_filter_results(const int m, const fnn_wino_filters *f, con
             for (int i = 0; i < count; i++) row[i] = dw + (j + i) * f->column_stride + k0 * f->k_stride;
             for (int64_t i = 0; i < n; i++) {
                 from.at = (const char *)(acc + (k0 + i) * width + j);
-                WINO_2D(wino_weight_result, m, m + 2, 3, WINO_FROM, WINO_NEXT(from, a_value * 4), WINO_GRADIENT_TAP,
-                        (void)0);
+                WINO_2D(wino_weight_result, form, wide, taps, WINO_FROM, WINO_NEXT(from, a_value * 4),
+                        WINO_GRADIENT_TAP, (void)0);
             }
-            wino_turn_back(turned, n * 9, count, row);
+            wino_turn_back(turned, n * area, count, row);
         }
     }
 }
 
-/* The other way for the gradient: sums acc, laid out as u, to dw, k_stride 9. */
+/* The other way for the gradient: sums acc, laid out as u, to dw, whose filters adjoin. */
 static void wino_weights_result(const fnn_wino_filters *f, const float *acc, int64_t a_value, int64_t columns,
                                 int64_t k, int64_t width, float *dw) {
-    if (f->m == 4)
+    if (f->taps == 5)
+        wino_filter_results(5, f, acc, a_value, columns, k, width, dw);
+    else if (f->m == 4)
         wino_filter_results(4, f, acc, a_value, columns, k, width, dw);
     else
         wino_filter_results(2, f, acc, a_value, columns, k, width, dw);

@@ -73,7 +73,7 @@ def conv2d(
         The channels are cut into this many groups that do not see each other.
     algorithm : str
         ``"auto"`` takes the cheapest that `fastnn.set_precision` allows; ``"direct"``, ``"winograd2"`` and
-        ``"winograd4"`` name a family whatever the precision; `fastnn.explain` lists the single ones.
+        ``"winograd4"`` (5x5 filters too) name a family whatever the precision; `fastnn.explain` lists the single ones.
 
     Shape: output (N, C_out, H_out, W_out) with H_out = (H + 2 * padding - dilation * (KH - 1) - 1) // stride + 1.
 

@@ -7,10 +7,11 @@
 
 #include "problem.h"
 
-/* What an algorithm computes, for the precision in force and for overrides. */
+/* What an algorithm computes, for the precision in force and for overrides. Winograd's with tiles 6 wide are one family:
+ * F(4x4, 3x3) and F(2x2, 5x5). */
 typedef enum { CONV2D_DIRECT = 1, CONV2D_WINOGRAD_2 = 2, CONV2D_WINOGRAD_4 = 3 } conv2d_family;
 
-/* Values of the field precision: Winograd's F(2x2) is for high and fast, F(4x4) for fast. */
+/* Values of the field precision: Winograd's F(2x2, 3x3) is for high and fast, the others for fast. */
 enum { CONV2D_EXACT, CONV2D_HIGH, CONV2D_FAST };
 
 /* Values of the field algorithm: the cheapest; the cheapest of a family; or a row of the pass's table. */
@@ -46,8 +47,9 @@ extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_patches;
 extern const conv2d_algorithm fnn_conv2d_taps_bwd_weights, fnn_conv2d_groups_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_small, fnn_conv2d_small_bwd_data, fnn_conv2d_small_bwd_weights;
-extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_conv2d_winograd_2_bwd_data,
-    fnn_conv2d_winograd_4_bwd_data, fnn_conv2d_winograd_2_bwd_weights, fnn_conv2d_winograd_4_bwd_weights;
+extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_conv2d_winograd_5,
+    fnn_conv2d_winograd_2_bwd_data, fnn_conv2d_winograd_4_bwd_data, fnn_conv2d_winograd_5_bwd_data,
+    fnn_conv2d_winograd_2_bwd_weights, fnn_conv2d_winograd_4_bwd_weights, fnn_conv2d_winograd_5_bwd_weights;
 
 /* Shares of the multiply-add rate that the general algorithm's tile loop reaches, and cycles a gathered value. */
 #define CONV2D_GEMM_EFFICIENCY 0.9

@@ -16,6 +16,7 @@ static const conv2d_algorithm *const forward[] = {
     &fnn_conv2d_patches,
     &fnn_conv2d_winograd_2,
     &fnn_conv2d_winograd_4,
+    &fnn_conv2d_winograd_5,
     NULL,
 };
 static const conv2d_algorithm *const bwd_data[] = {
@@ -29,6 +30,7 @@ static const conv2d_algorithm *const bwd_data[] = {
     &fnn_conv2d_small_bwd_data,
     &fnn_conv2d_winograd_2_bwd_data,
     &fnn_conv2d_winograd_4_bwd_data,
+    &fnn_conv2d_winograd_5_bwd_data,
     NULL,
 };
 static const conv2d_algorithm *const bwd_weights[] = {
@@ -40,6 +42,7 @@ static const conv2d_algorithm *const bwd_weights[] = {
     &fnn_conv2d_groups_bwd_weights,
     &fnn_conv2d_winograd_2_bwd_weights,
     &fnn_conv2d_winograd_4_bwd_weights,
+    &fnn_conv2d_winograd_5_bwd_weights,
     NULL,
 };
 /* clang-format on */
@@ -168,7 +171,8 @@ static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const
 /* Whether what runs the gradient of the input sees to the sum and the gate by itself. */
 static int finishes(const fnn_op *op) {
     if (op->choice == &fnn_conv2d_gemm_bwd_data) return fnn_conv2d_gemm_finishes(op);
-    return op->choice == &fnn_conv2d_winograd_2_bwd_data || op->choice == &fnn_conv2d_winograd_4_bwd_data;
+    return op->choice == &fnn_conv2d_winograd_2_bwd_data || op->choice == &fnn_conv2d_winograd_4_bwd_data ||
+           op->choice == &fnn_conv2d_winograd_5_bwd_data;
 }
 
 static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {

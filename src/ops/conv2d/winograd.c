@@ -46,7 +46,7 @@ static fnn_status plan_init(fnn_op *op, const wino_plan *shape) {
     wino_plan *plan = op->plan = malloc(sizeof *plan);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     *plan = *shape;
-    const int64_t m = plan->in.m, values = wino_values(m), nr = k->gemm_nr, mr = k->gemm_mr;
+    const int64_t values = wino_values(plan->in.m, plan->in.taps), nr = k->gemm_nr, mr = k->gemm_mr;
     const int64_t own_tiles = OWN_FLOATS / (values * (plan->k + nr)) / mr * mr;
     plan->piece = wino_piece(k, plan->k);
     plan->pieces = gemm_ceil_div(plan->k, plan->piece);
@@ -99,7 +99,7 @@ static float *shared_filters(const wino_job *job, int64_t panel, int64_t piece) 
 /* One panel of output channels of one block of tiles. */
 static void run_panel(const wino_job *job, int64_t first, int64_t count, int64_t panel) {
     const wino_plan *plan = job->plan;
-    const int64_t values = wino_values(plan->in.m), nr = job->kernels->gemm_nr;
+    const int64_t values = wino_values(plan->in.m, plan->in.taps), nr = job->kernels->gemm_nr;
     const int64_t columns = wino_panel_columns(job->kernels, plan->columns, panel);
     const int64_t width = wino_width(job->kernels, columns);
     for (int64_t b = 0; b < plan->pieces; b++) {
@@ -165,32 +165,33 @@ static void run_job(const fnn_op *op, const float *x, const float *w, const fnn_
 
 static double estimate(const fnn_kernels *kernels, const conv2d_problem *p, int64_t m, int64_t k, int64_t columns,
                        int64_t h, int64_t w) {
-    const double tiles = (double)(p->n * gemm_ceil_div(h, m) * gemm_ceil_div(w, m)), values = wino_values(m);
+    const double tiles = (double)(p->n * gemm_ceil_div(h, m) * gemm_ceil_div(w, m)), values = wino_values(m, p->kh);
     const double products = wino_values_of(p, m, h, w);
     const double k_vectors = (double)gemm_ceil_div(k, kernels->vl),
                  vectors = (double)gemm_ceil_div(columns, kernels->vl);
     return WINO_MARGIN * (values * (tiles * (k_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
-                                    (double)k * vectors * WINO_FILTER_CYCLES) +
+                                    (double)k * vectors * wino_filter_cycles(p)) +
                           products * (double)k * vectors / (2 * WINO_EFFICIENCY));
 }
 
 static fnn_wino_map map_of(const conv2d_problem *p, int64_t m, int64_t h, int64_t w, int64_t channels, int64_t out_h,
                            int64_t out_w, int64_t top, int64_t left) {
-    fnn_wino_map map = {.m = m, .h = h, .w = w, .pixel = channels, .top = top, .left = left};
+    fnn_wino_map map = {.m = m, .taps = p->kh, .h = h, .w = w, .pixel = channels, .top = top, .left = left};
     wino_grid(&map, p->n, out_h, out_w);
     return map;
 }
 
-static int forward_applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+static int forward_applies(const fnn_kernels *kernels, const conv2d_problem *p, int64_t taps) {
     (void)kernels;
-    return wino_applies(p) && !p->statistics && !p->in_affine && !p->in_activation;
+    return wino_applies(p, taps) && !p->statistics && !p->in_affine && !p->in_activation;
 }
 
 static fnn_status forward_init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
+    const int64_t area = p->kh * p->kw;
     wino_plan plan = {.in = map_of(p, m, p->ih, p->iw, p->ic, p->oh, p->ow, p->padding[0], p->padding[2]),
                       .out = map_of(p, m, p->oh, p->ow, p->oc, p->oh, p->ow, 0, 0),
-                      .filters = {.m = m, .column_stride = 9 * p->ic, .k_stride = 9},
+                      .filters = {.m = m, .taps = p->kh, .column_stride = area * p->ic, .k_stride = area},
                       .k = p->ic,
                       .columns = p->oc};
     plan.tiles = wino_tiles(&plan.out);
@@ -208,18 +209,20 @@ static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const
     run_job(op, buf[X], buf[W], &epilogue, scratch, team);
 }
 
-static int bwd_data_applies(const fnn_kernels *kernels, const conv2d_problem *p) {
+static int bwd_data_applies(const fnn_kernels *kernels, const conv2d_problem *p, int64_t taps) {
     (void)kernels;
-    return wino_applies(p);
+    return wino_applies(p, taps);
 }
 
 static fnn_status bwd_data_init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
-    wino_plan plan = {.in = map_of(p, m, p->oh, p->ow, p->oc, p->ih, p->iw, 2 - p->padding[0], 2 - p->padding[2]),
-                      .out = map_of(p, m, p->ih, p->iw, p->ic, p->ih, p->iw, 0, 0),
-                      .filters = {.m = m, .column_stride = 9, .k_stride = 9 * p->ic, .flip = 1},
-                      .k = p->oc,
-                      .columns = p->ic};
+    const int64_t area = p->kh * p->kw, around = p->kh - 1;
+    wino_plan plan = {
+        .in = map_of(p, m, p->oh, p->ow, p->oc, p->ih, p->iw, around - p->padding[0], around - p->padding[2]),
+        .out = map_of(p, m, p->ih, p->iw, p->ic, p->ih, p->iw, 0, 0),
+        .filters = {.m = m, .taps = p->kh, .column_stride = area, .k_stride = area * p->ic, .flip = 1},
+        .k = p->oc,
+        .columns = p->ic};
     plan.tiles = wino_tiles(&plan.out);
     return plan_init(op, &plan);
 }
@@ -229,19 +232,28 @@ static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, cons
     run_job(op, buf[0], buf[1], &epilogue, scratch, team);
 }
 
-#define WINO_SIZE(m)                                                                                                 \
-    static double forward_cost_##m(const fnn_kernels *kernels, const conv2d_problem *p) {                            \
+/* A row for each pass: FORM names it, of tiles of m pixels and filters so many taps wide. */
+#define WINO_FORM(FORM, FAMILY, m, taps)                                                                             \
+    static int forward_applies_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                         \
+        return forward_applies(kernels, p, taps);                                                                    \
+    }                                                                                                                \
+    static int bwd_data_applies_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                        \
+        return bwd_data_applies(kernels, p, taps);                                                                   \
+    }                                                                                                                \
+    static double forward_cost_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                         \
         return estimate(kernels, p, m, p->ic, p->oc, p->oh, p->ow);                                                  \
     }                                                                                                                \
-    static double bwd_data_cost_##m(const fnn_kernels *kernels, const conv2d_problem *p) {                           \
+    static double bwd_data_cost_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                        \
         return estimate(kernels, p, m, p->oc, p->ic, p->ih, p->iw);                                                  \
     }                                                                                                                \
-    static fnn_status forward_init_##m(fnn_op *op) { return forward_init(op, m); }                                   \
-    static fnn_status bwd_data_init_##m(fnn_op *op) { return bwd_data_init(op, m); }                                 \
-    const conv2d_algorithm fnn_conv2d_winograd_##m = {"winograd" #m,    CONV2D_WINOGRAD_##m, forward_applies,        \
-                                                      forward_cost_##m, forward_init_##m,    forward_run};           \
-    const conv2d_algorithm fnn_conv2d_winograd_##m##_bwd_data = {                                                    \
-        "winograd" #m, CONV2D_WINOGRAD_##m, bwd_data_applies, bwd_data_cost_##m, bwd_data_init_##m, bwd_data_run};
+    static fnn_status forward_init_##FORM(fnn_op *op) { return forward_init(op, m); }                                \
+    static fnn_status bwd_data_init_##FORM(fnn_op *op) { return bwd_data_init(op, m); }                              \
+    const conv2d_algorithm fnn_conv2d_winograd_##FORM = {                                                            \
+        "winograd" #FORM, FAMILY, forward_applies_##FORM, forward_cost_##FORM, forward_init_##FORM, forward_run};    \
+    const conv2d_algorithm fnn_conv2d_winograd_##FORM##_bwd_data = {"winograd" #FORM,        FAMILY,                 \
+                                                                    bwd_data_applies_##FORM, bwd_data_cost_##FORM,   \
+                                                                    bwd_data_init_##FORM,    bwd_data_run};
 
-WINO_SIZE(2)
-WINO_SIZE(4)
+WINO_FORM(2, CONV2D_WINOGRAD_2, 2, 3)
+WINO_FORM(4, CONV2D_WINOGRAD_4, 4, 3)
+WINO_FORM(5, CONV2D_WINOGRAD_4, 2, 5)

@@ -10,17 +10,23 @@
 #define WINO_DATA_CYCLES 6.0
 #define WINO_RESULT_CYCLES 5.0
 #define WINO_FILTER_CYCLES 5.5
+#define WINO_WIDE_CYCLES 8.0 /* of a filter 5 wide */
 #define WINO_EFFICIENCY 0.8
 #define WINO_MARGIN 1.1
 
 #define WINO_PAD 16 /* floats between values, so that a tile's values fall into different sets of the caches */
 
-static inline int wino_values(int64_t m) { return (int)((m + 2) * (m + 2)); }
+/* Of a tile: m pixels and a filter so many taps wide. */
+static inline int wino_values(int64_t m, int64_t taps) { return (int)((m + taps - 1) * (m + taps - 1)); }
 
-/* 3x3, stride 1, one group, channels enough to fill vectors. */
-static inline int wino_applies(const conv2d_problem *p) {
-    return p->kh == 3 && p->kw == 3 && p->stride[0] == 1 && p->stride[1] == 1 && p->dilation[0] == 1 &&
+/* Stride 1, one group, channels enough to fill vectors. */
+static inline int wino_applies(const conv2d_problem *p, int64_t taps) {
+    return p->kh == taps && p->kw == taps && p->stride[0] == 1 && p->stride[1] == 1 && p->dilation[0] == 1 &&
            p->dilation[1] == 1 && p->groups == 1 && p->ic >= 16 && p->oc >= 16;
+}
+
+static inline double wino_filter_cycles(const conv2d_problem *p) {
+    return p->kh == 5 ? WINO_WIDE_CYCLES : WINO_FILTER_CYCLES;
 }
 
 /* The grid of tiles for n maps of h x w output pixels. */
@@ -39,7 +45,7 @@ typedef struct wino_range {
 } wino_range;
 
 static inline wino_range wino_having(const fnn_wino_map *map, int64_t value, int64_t first, int64_t count) {
-    const int64_t last = map->m + 1, n = map->images, short_h = map->tiles_h - map->whole_h;
+    const int64_t last = map->m + map->taps - 2, n = map->images, short_h = map->tiles_h - map->whole_h;
     const int64_t whole = n * map->whole_h * map->tiles_w; /* parts 0 and 1 */
     const int64_t short_w = n * map->whole_h * (map->tiles_w - map->whole_w);
     int64_t from = 0, to = wino_tiles(map);
@@ -51,10 +57,10 @@ static inline wino_range wino_having(const fnn_wino_map *map, int64_t value, int
 
 /* Products of a value of a tile and one of a filter, all values together. */
 static inline double wino_values_of(const conv2d_problem *p, int64_t m, int64_t h, int64_t w) {
+    const int64_t last = m + p->kh - 2;
     fnn_wino_map map = {.m = m};
     wino_grid(&map, p->n, h, w);
-    return (double)p->n * (double)(map.tiles_h * (m + 1) + map.whole_h) *
-           (double)(map.tiles_w * (m + 1) + map.whole_w);
+    return (double)p->n * (double)(map.tiles_h * last + map.whole_h) * (double)(map.tiles_w * last + map.whole_w);
 }
 
 /* A long side in equal pieces of whole vectors, none longer than WINO_CHANNELS. */

@@ -1,5 +1,6 @@
-/* Winograd's gradient of the weights: per tile dy is a filter of m x m taps that meets x in 3 x 3 places. The sums over
- * tiles are kept as products, one matrix [ic][oc] for each value of a tile, and turned into dw once.
+/* Winograd's gradient of the weights: per tile dy is a filter of m x m taps that meets x in as many places as the
+ * weights have taps. The sums over tiles are kept as products, one matrix [ic][oc] for each value of a tile, and turned
+ * into dw once.
  *
  * A block of tiles of x and dy is transformed by all threads; then each thread adds the block to the matrices that it
  * owns. Where one block is all there is, a thread owns pieces of all matrices instead, which become a piece of dw
@@ -32,18 +33,14 @@ typedef struct weights_job {
     char *sums;
 } weights_job;
 
-static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
-    (void)kernels;
-    return wino_applies(p);
-}
-
 static double estimate(const fnn_kernels *kernels, const conv2d_problem *p, int64_t m) {
-    const double tiles = (double)(p->n * gemm_ceil_div(p->oh, m) * gemm_ceil_div(p->ow, m)), values = wino_values(m);
+    const double tiles = (double)(p->n * gemm_ceil_div(p->oh, m) * gemm_ceil_div(p->ow, m)),
+                 values = wino_values(m, p->kh);
     const double products = wino_values_of(p, m, p->oh, p->ow);
     const double x_vectors = (double)gemm_ceil_div(p->ic, kernels->vl),
                  vectors = (double)gemm_ceil_div(p->oc, kernels->vl);
     return WINO_MARGIN * (values * (tiles * (x_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
-                                    (double)p->ic * vectors * WINO_FILTER_CYCLES) +
+                                    (double)p->ic * vectors * wino_filter_cycles(p)) +
                           products * (double)p->ic * vectors / (2 * WINO_EFFICIENCY));
 }
 
@@ -51,10 +48,10 @@ static fnn_status init(fnn_op *op, int64_t m) {
     const conv2d_problem *p = op->problem;
     weights_plan *plan = op->plan = malloc(sizeof *plan);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
-    const int64_t values = wino_values(m);
-    *plan = (weights_plan){.x = {.m = m, .h = p->ih, .w = p->iw, .pixel = p->ic},
-                           .dy = {.m = m, .h = p->oh, .w = p->ow, .pixel = p->oc},
-                           .filters = {.m = m, .column_stride = 9 * p->ic, .k_stride = 9},
+    const int64_t values = wino_values(m, p->kh), area = p->kh * p->kw;
+    *plan = (weights_plan){.x = {.m = m, .taps = p->kh, .h = p->ih, .w = p->iw, .pixel = p->ic},
+                           .dy = {.m = m, .taps = p->kh, .h = p->oh, .w = p->ow, .pixel = p->oc},
+                           .filters = {.m = m, .taps = p->kh, .column_stride = area * p->ic, .k_stride = area},
                            .ic = p->ic,
                            .oc = p->oc};
     wino_grid(&plan->x, p->n, p->oh, p->ow), wino_grid(&plan->dy, p->n, p->oh, p->ow);
@@ -121,7 +118,7 @@ static void add_products(const weights_job *job, int64_t first, int64_t count, i
 static void finish(const weights_job *job, int64_t panel, int64_t piece, const float *sums, float *dw) {
     const weights_plan *plan = job->plan;
     const int64_t columns = wino_panel_columns(job->kernels, plan->oc, panel);
-    dw += panel * job->kernels->gemm_nr * plan->filters.column_stride + piece * plan->piece * 9;
+    dw += panel * job->kernels->gemm_nr * plan->filters.column_stride + piece * plan->piece * plan->filters.k_stride;
     job->kernels->wino_weights_result(&plan->filters, sums, plan->sum_value, columns, piece_length(plan, piece),
                                       wino_width(job->kernels, columns), dw);
 }
@@ -135,7 +132,7 @@ static void run_at_once(const weights_job *job, float *dw, float *sums, const fn
     fnn_share(plan->panels * plan->pieces, team->tid, team->n, &lo, &hi);
     for (int64_t u = lo; u < hi; u++) {
         const int64_t panel = u % plan->panels, piece = u / plan->panels;
-        for (int64_t value = 0; value < wino_values(plan->x.m); value++)
+        for (int64_t value = 0; value < wino_values(plan->x.m, plan->x.taps); value++)
             add_products(job, 0, plan->tiles, value, panel, piece, sums, 0);
         finish(job, panel, piece, sums, dw);
     }
@@ -149,7 +146,7 @@ static void run_blocks(const weights_job *job, float *dw, const fnn_team *team) 
         fnn_share(count, team->tid, team->n, &lo, &hi);
         transform_tiles(job, first, lo, hi);
         fnn_team_wait(team);
-        fnn_share(wino_values(plan->x.m) * plan->panels, team->tid, team->n, &lo, &hi);
+        fnn_share(wino_values(plan->x.m, plan->x.taps) * plan->panels, team->tid, team->n, &lo, &hi);
         for (int64_t u = lo; u < hi; u++)
             for (int64_t piece = 0; piece < plan->pieces; piece++)
                 add_products(job, first, count, u / plan->panels, u % plan->panels, piece,
@@ -177,11 +174,18 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
         run_blocks(&job, buf[2], team);
 }
 
-#define WINO_SIZE(m)                                                                                                 \
-    static double cost_##m(const fnn_kernels *kernels, const conv2d_problem *p) { return estimate(kernels, p, m); }  \
-    static fnn_status init_##m(fnn_op *op) { return init(op, m); }                                                   \
-    const conv2d_algorithm fnn_conv2d_winograd_##m##_bwd_weights = {                                                 \
-        "winograd" #m, CONV2D_WINOGRAD_##m, applies, cost_##m, init_##m, run};
+#define WINO_FORM(FORM, FAMILY, m, taps)                                                                             \
+    static int applies_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                                 \
+        (void)kernels;                                                                                               \
+        return wino_applies(p, taps);                                                                                \
+    }                                                                                                                \
+    static double cost_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                                 \
+        return estimate(kernels, p, m);                                                                              \
+    }                                                                                                                \
+    static fnn_status init_##FORM(fnn_op *op) { return init(op, m); }                                                \
+    const conv2d_algorithm fnn_conv2d_winograd_##FORM##_bwd_weights = {                                              \
+        "winograd" #FORM, FAMILY, applies_##FORM, cost_##FORM, init_##FORM, run};
 
-WINO_SIZE(2)
-WINO_SIZE(4)
+WINO_FORM(2, CONV2D_WINOGRAD_2, 2, 3)
+WINO_FORM(4, CONV2D_WINOGRAD_4, 4, 3)
+WINO_FORM(5, CONV2D_WINOGRAD_4, 2, 5)
