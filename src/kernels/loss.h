@@ -29,10 +29,10 @@ static inline vf loss_load_low(const float *p, int n) {
 
 /* ---- rows of classes ------------------------------------------------------------------------------------ */
 
-/* The sum of e^(x - *largest), which is NaN where x holds one; e, unless NULL, gets the terms. *largest becomes
- * that of the row `next`. */
-static double loss_exp_sum(const float *x, int64_t c, const float *next, float *largest, float *e) {
-    return e ? softmax_exp_sum(c, x, next, largest, e) : softmax_exp_sum(c, x, next, largest, NULL);
+/* The largest of x and the sum of e^(x - largest), which is NaN where x holds one; e, unless NULL, gets the terms. */
+static double loss_exp_sum(const float *x, int64_t c, float *largest, float *e) {
+    *largest = softmax_max(c, x);
+    return e ? softmax_exp_sum(c, x, *largest, e) : softmax_exp_sum(c, x, *largest, NULL);
 }
 
 /* weight (keep t + spread); t NULL: weight spread. */

@@ -28,33 +28,27 @@ static inline vf softmax_short(int n, const float *x) {
     return e * (1.0f / v_sum(e));
 }
 
-/* The sum of e^(x - *max) over the row; e^(x - *max) is kept in y unless that is NULL. Meanwhile memory brings
- * `next`, the row that comes after it: *max becomes the largest of that. */
-static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, const float *next,
-                                                                    float *max, float *y) {
-    const vf offset = v_set1(*max);
-    vf largest = v_set1(-INFINITY);
+/* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. What lies a row ahead is asked
+ * for: this computes while memory has little to do. */
+static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y) {
     double total = 0;
     for (int64_t start = 0; start < n; start += REDUCE_BLOCK * VL) {
         const int64_t end = n - start < REDUCE_BLOCK * VL ? n : start + REDUCE_BLOCK * VL;
         vf sum = v_zero();
         int64_t i = start;
         for (; i + VL <= end; i += VL) {
-            v_soon(next + i + FNN_SOON);
-            const vf e = v_exp_low(v_load(x + i) - offset);
-            largest = v_max(largest, v_load(next + i));
+            v_soon(x + n + i);
+            const vf e = v_exp_low(v_load(x + i) - max);
             sum = sum + e;
             if (y) v_store(y + i, e);
         }
         if (i < end) {
-            const vf e = v_exp_low(v_load_or_least(x + i, (int)(end - i)) - offset);
-            largest = v_max(largest, v_load_or_least(next + i, (int)(end - i)));
+            const vf e = v_exp_low(v_load_or_least(x + i, (int)(end - i)) - max);
             sum = sum + e;
             if (y) v_store_n(y + i, e, (int)(end - i));
         }
         total += v_sum(sum);
     }
-    *max = v_hmax(largest);
     return total;
 }
 
@@ -73,24 +67,24 @@ static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, c
     } while (0)
 static inline vf row_load(const float *p, int m) { return m == VL ? v_load(p) : v_load_n(p, m); }
 
-/* *max: the row's largest on entry, that of the next one on return; rows of one vector find theirs themselves. */
-static inline void softmax_row(int64_t n, const float *x, const float *next, float *max, float *y) {
+static inline void softmax_row(int64_t n, const float *x, float *y) {
     if (n <= VL) {
         v_store_n(y, softmax_short((int)n, x), (int)n);
         return;
     }
-    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, next, max, y)));
+    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y)));
     ROW_STORE(y, row_load(y + i, m) * scale);
 }
 
-static inline void log_softmax_row(int64_t n, const float *x, const float *next, float *max, float *y) {
+static inline void log_softmax_row(int64_t n, const float *x, float *y) {
     if (n <= VL) {
         const vf v = v_load_or_least(x, (int)n), d = v - v_hmax(v);
         v_store_n(y, d - v_log(v_set1(v_sum(v_exp_low(d)))), (int)n);
         return;
     }
-    const float own = *max, log_sum = (float)log(softmax_exp_sum(n, x, next, max, NULL));
-    ROW_STORE(y, (row_load(x + i, m) - own) - log_sum);
+    const float max = softmax_max(n, x);
+    const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL));
+    ROW_STORE(y, (row_load(x + i, m) - max) - log_sum);
 }
 
 /* dx = y (dy - sum(dy y)) */
@@ -117,11 +111,9 @@ static inline void log_softmax_bwd_row(int64_t n, const float *dy, const float *
     ROW_STORE(dx, v_fma(v_exp(row_load(y + i, m)), minus_total, row_load(dy + i, m)));
 }
 
-/* *max as in softmax_row. last: whether no row comes after these. */
 #define SOFTMAX_ROWS(name)                                                                                           \
-    static void name##_rows(int64_t rows, int64_t n, const float *x, int last, float *max, float *y) {               \
-        for (int64_t r = 0; r < rows; r++)                                                                           \
-            name##_row(n, x + r * n, x + (r + (r + 1 < rows || !last)) * n, max, y + r * n);                         \
+    static void name##_rows(int64_t rows, int64_t n, const float *x, float *y) {                                     \
+        for (int64_t r = 0; r < rows; r++) name##_row(n, x + r * n, y + r * n);                                      \
     }
 #define SOFTMAX_BWD_ROWS(name)                                                                                       \
     static void name##_rows(int64_t rows, int64_t n, const float *dy, const float *y, float *dx) {                   \

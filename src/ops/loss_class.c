@@ -35,17 +35,10 @@ typedef struct row_loss {
     double loss, weight;
 } row_loss;
 
-/* The largest of a row of x, which may have been found on the way through the row before it; end: of this thread's
- * rows. */
-typedef struct row_top {
-    int64_t row, end;
-    float largest;
-} row_top;
-
 /* buf: the op's own buffers, without dy. */
-typedef row_loss (*row_fn)(const fnn_op *op, void *const *buf, int64_t row, row_top *top);
+typedef row_loss (*row_fn)(const fnn_op *op, void *const *buf, int64_t row);
 /* scale: dy over the divisor. */
-typedef void (*row_slope_fn)(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float scale, float *dx);
+typedef void (*row_slope_fn)(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx);
 
 static row_problem shape_of(const fnn_op *op) {
     row_problem q;
@@ -96,11 +89,10 @@ static void run_rows(const fnn_op *op, void *const *buf, float *y, row_loss *par
     const row_problem q = shape_of(op);
     int64_t lo, hi, row;
     fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
-    row_top top = {.row = -1, .end = hi < block_count(&q) ? hi * block_rows(&q) : q.rows};
     for (int64_t block = lo; block < hi; block++) {
         row_loss sum = {0, 0};
         for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++) {
-            const row_loss one = fn(op, buf, row, &top);
+            const row_loss one = fn(op, buf, row);
             if (q.reduce == REDUCE_NONE) y[row] = (float)one.loss;
             sum.loss += one.loss;
             sum.weight += one.weight;
@@ -124,7 +116,6 @@ static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, void *sc
     int64_t lo, hi, row;
     double divisor = q.reduce == REDUCE_MEAN ? (double)q.rows : 1.0;
     fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
-    row_top top = {.row = -1, .end = hi < block_count(&q) ? hi * block_rows(&q) : q.rows};
     if (q.reduce == REDUCE_MEAN && weight_fn) {
         for (int64_t block = lo; block < hi; block++) {
             row_loss sum = {0, 0};
@@ -138,20 +129,11 @@ static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, void *sc
     for (int64_t block = lo; block < hi; block++) {
         for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++) {
             const float scale = (float)((double)dy[q.reduce == REDUCE_NONE ? row : 0] / divisor);
-            fn(op, buf + 1, row, &top, scale, past ? piece : dx + row * q.classes);
+            fn(op, buf + 1, row, scale, past ? piece : dx + row * q.classes);
             if (past) op->k->past_store(q.classes, piece, dx + row * q.classes);
         }
     }
     if (past) op->k->past_end();
-}
-
-/* The sum of e^(x - *largest) over a row; terms, unless NULL, gets what is added up. */
-static double exp_sum(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float *largest, float *terms) {
-    const row_problem q = shape_of(op);
-    const float *x = (const float *)buf[0] + row * q.classes;
-    *largest = top->row == row ? top->largest : op->k->softmax_max(q.classes, x);
-    top->row = row + 1, top->largest = *largest;
-    return op->k->loss_exp_sum(x, q.classes, row + 1 < top->end ? x + q.classes : x, &top->largest, terms);
 }
 
 static void fill(float *dx, int64_t n, float value) {
@@ -186,7 +168,7 @@ static fnn_class_shares entropy_shares(const entropy_problem *q, const float *we
     return (fnn_class_shares){NULL, weight, 0.0f, (float)(q->label_smoothing / (double)q->classes)};
 }
 
-static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row, row_top *top) {
+static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row) {
     const entropy_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const int64_t target = ((const int64_t *)buf[1])[row];
@@ -195,7 +177,7 @@ static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row, row
     double mass;
     if (target == q->ignore_index) return (row_loss){0, 0};
     if (isnan(weight) && (target < 0 || target >= q->classes)) return (row_loss){(double)NAN, weight};
-    log_sum = (float)log(exp_sum(op, buf, row, top, &largest, NULL));
+    log_sum = (float)log(op->k->loss_exp_sum(x, q->classes, &largest, NULL));
     row_loss result = {-weight * ((double)x[target] - (double)largest - (double)log_sum), weight};
     if (q->label_smoothing == 0) return result;
     const fnn_class_shares shares = entropy_shares(q, buf[2]);
@@ -204,7 +186,7 @@ static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row, row
     return result;
 }
 
-static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float scale, float *dx) {
+static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx) {
     const entropy_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const int64_t target = ((const int64_t *)buf[1])[row];
@@ -217,7 +199,7 @@ static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, row_t
     }
     const fnn_class_shares shares = entropy_shares(q, buf[2]);
     if (q->label_smoothing != 0) op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
-    const double own = (1.0 - q->label_smoothing) * weight, sum = exp_sum(op, buf, row, top, &largest, dx);
+    const double own = (1.0 - q->label_smoothing) * weight, sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
     op->k->loss_class_slope(&shares, dx, q->classes, (float)((mass + own) * (double)scale / sum), scale, dx);
     dx[target] -= scale * (float)own;
 }
@@ -231,24 +213,24 @@ static fnn_class_shares soft_shares(const soft_problem *q, const float *target, 
                               (float)(q->label_smoothing / (double)q->classes)};
 }
 
-static row_loss soft_row(const fnn_op *op, void *const *buf, int64_t row, row_top *top) {
+static row_loss soft_row(const fnn_op *op, void *const *buf, int64_t row) {
     const soft_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const fnn_class_shares shares = soft_shares(q, (const float *)buf[1] + row * q->classes, buf[2]);
     float largest, log_sum;
     double mass;
-    log_sum = (float)log(exp_sum(op, buf, row, top, &largest, NULL));
+    log_sum = (float)log(op->k->loss_exp_sum(x, q->classes, &largest, NULL));
     return (row_loss){-op->k->loss_class_dot(&shares, x, q->classes, largest, log_sum, &mass), 1.0};
 }
 
-static void soft_slope(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float scale, float *dx) {
+static void soft_slope(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx) {
     const soft_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const fnn_class_shares shares = soft_shares(q, (const float *)buf[1] + row * q->classes, buf[2]);
     float largest;
     double mass;
     op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
-    const double sum = exp_sum(op, buf, row, top, &largest, dx);
+    const double sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
     op->k->loss_class_slope(&shares, dx, q->classes, (float)(mass * (double)scale / sum), scale, dx);
 }
 
@@ -261,8 +243,7 @@ static double nll_weight(const fnn_op *op, void *const *buf, int64_t row) {
     return class_weight(((const int64_t *)buf[1])[row], buf[2], q->classes, q->ignore_index);
 }
 
-static row_loss nll_row(const fnn_op *op, void *const *buf, int64_t row, row_top *top) {
-    (void)top;
+static row_loss nll_row(const fnn_op *op, void *const *buf, int64_t row) {
     const nll_problem *q = op->problem;
     const int64_t target = ((const int64_t *)buf[1])[row];
     const double weight = nll_weight(op, buf, row);
@@ -271,8 +252,7 @@ static row_loss nll_row(const fnn_op *op, void *const *buf, int64_t row, row_top
     return (row_loss){-weight * (double)((const float *)buf[0])[row * q->classes + target], weight};
 }
 
-static void nll_slope(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float scale, float *dx) {
-    (void)top;
+static void nll_slope(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx) {
     const nll_problem *q = op->problem;
     const int64_t target = ((const int64_t *)buf[1])[row];
     const int is_class = target >= 0 && target < q->classes;
@@ -290,8 +270,7 @@ static double margin_factor(const margin_problem *q, int64_t target, const float
     return (weight ? (double)weight[target] : 1.0) / (q->divide ? (double)q->classes : 1.0);
 }
 
-static row_loss margin_row(const fnn_op *op, void *const *buf, int64_t row, row_top *top) {
-    (void)top;
+static row_loss margin_row(const fnn_op *op, void *const *buf, int64_t row) {
     const margin_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const int64_t target = ((const int64_t *)buf[1])[row];
@@ -303,8 +282,7 @@ static row_loss margin_row(const fnn_op *op, void *const *buf, int64_t row, row_
     return (row_loss){factor * (before + after), 1.0};
 }
 
-static void margin_slope(const fnn_op *op, void *const *buf, int64_t row, row_top *top, float scale, float *dx) {
-    (void)top;
+static void margin_slope(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx) {
     const margin_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
     const int64_t target = ((const int64_t *)buf[1])[row];

@@ -57,10 +57,7 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
         float *out = buf[1];                                                                                         \
         int64_t lo, hi, width;                                                                                       \
         fnn_share(op->units, team->tid, team->n, &lo, &hi);                                                          \
-        if (p->inner == 1 && lo < hi) {                                                                              \
-            float max = op->k->softmax_max(p->n, x + lo * p->n);                                                     \
-            ROWS(op->k->name##_rows(n, p->n, x + at, row + n == hi, &max, to));                                      \
-        }                                                                                                            \
+        if (p->inner == 1) ROWS(op->k->name##_rows(n, p->n, x + at, to));                                            \
         for (int64_t unit = lo; p->inner != 1 && unit < hi; unit++) {                                                \
             const int64_t at = locate(p, unit, &width);                                                              \
             op->k->name##_cols(p->n, width, p->inner, x + at, out + at);                                             \
