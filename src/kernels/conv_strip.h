@@ -46,6 +46,21 @@ static void strip_prologue(const fnn_strip_copy *s, const float *src, float *dst
     }
 }
 
+/* The same for a run of pixels of fewer channels than lanes, which adjoin: scale and shift repeat after so many vectors
+ * as there are channels. */
+static void strip_prologue_run(const fnn_strip_copy *s, const float *src, int64_t n, float *dst) {
+    float scale[VL * VL], shift[VL * VL];
+    const int64_t period = s->channels * VL;
+    for (int64_t i = 0, c = 0; i < period; i++, c = c + 1 < s->channels ? c + 1 : 0)
+        scale[i] = s->scale ? s->scale[c] : 1.0f, shift[i] = s->shift ? s->shift[c] : 0.0f;
+    const vf slope = v_set1(s->slope);
+    for (int64_t i = 0, at = 0; i < n; i += VL, at = at + VL < period ? at + VL : 0) {
+        const int lanes = n - i < VL ? (int)(n - i) : VL;
+        const vf x = gemm_read(src + i, lanes);
+        v_store_n(dst + i, prologue_apply(x, v_load(scale + at), v_load(shift + at), s->activation, slope), lanes);
+    }
+}
+
 /* One line of the source: columns first, first + step, ... of it, zeros where there are none. */
 static void conv_strip_copy(const fnn_strip_copy *s, const float *line, float *dst) {
     const int64_t before = s->first < 0 ? (-s->first + s->step - 1) / s->step : 0;
@@ -57,8 +72,13 @@ static void conv_strip_copy(const fnn_strip_copy *s, const float *line, float *d
     if (lo == hi) return;
     const float *src = line + (s->first + lo * s->step) * s->src_pixel;
     dst += lo * s->pixel;
-    if (s->step == 1 && !s->prologue && s->src_pixel == s->channels && s->pixel == s->channels) {
+    const int adjoin = s->step == 1 && s->src_pixel == s->channels && s->pixel == s->channels;
+    if (adjoin && !s->prologue) {
         strip_copy_run(dst, src, (hi - lo) * s->channels);
+        return;
+    }
+    if (adjoin && s->channels < VL) {
+        strip_prologue_run(s, src, (hi - lo) * s->channels, dst);
         return;
     }
     for (int64_t q = lo; q < hi; q++, src += s->step * s->src_pixel, dst += s->pixel)
