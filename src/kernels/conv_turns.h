@@ -4,9 +4,10 @@
  *
  *   y[pixel][lane] += x[pixel + tap][lane ^ r] * w[tap][r][lane], r < channels of a group,
  *
- * so no lane is idle, and a turned pixel serves the three outputs that see it. Lines of x are copied first, one
- * vector of channels a pixel, with zeros at both ends. The gradient for the input is the same with weights of its
- * own. */
+ * so no lane is idle, and a turned pixel serves the three outputs that see it. A group that fills a vector has its
+ * channels broadcast instead (r above for lane ^ r), for a turn takes a multiply-add's place. Lines of x are copied
+ * first, one vector of channels a pixel, with zeros at both ends. The gradient for the input is the same with weights
+ * of its own. */
 #ifndef FASTNN_KERNELS_CONV_TURNS_H
 #define FASTNN_KERNELS_CONV_TURNS_H
 
@@ -44,7 +45,7 @@ static void conv_turns_weights(const fnn_turns *s, int64_t channel, const float 
     for (int64_t t = 0; t < taps; t++)
         for (int64_t r = 0; r < c; r++)
             for (int64_t lane = 0; lane < VL; lane++) {
-                const int64_t here = channel + lane, other = (here ^ r) % c;
+                const int64_t here = channel + lane, other = c == VL ? r : (here ^ r) % c;
                 const int64_t oc = s->backward ? here - here % c + other : here, ic = s->backward ? here % c : other;
                 const int64_t from = s->backward ? taps - 1 - t : t;
                 const int64_t to = ((t / TURNS_KW * c + r) * TURNS_KW + t % TURNS_KW) * VL + lane;
@@ -52,11 +53,11 @@ static void conv_turns_weights(const fnn_turns *s, int64_t channel, const float 
             }
 }
 
-/* P neighbouring outputs of one line. x: the first pixel that they see in the first line of taps; t: how many. ahead:
- * memory to ask for meanwhile, apart floats a turn. */
-static inline __attribute__((always_inline)) void turns_tile(const int P, const fnn_turns *s, const float *x,
-                                                             const float *w, int64_t t, int64_t at, int lanes,
-                                                             const float *ahead, int64_t apart) {
+/* P neighbouring outputs of one line; whole: of groups that fill a vector. x: the first pixel that they see in the first
+ * line of taps; t: how many. ahead: memory to ask for meanwhile, apart floats a turn. */
+static inline __attribute__((always_inline)) void turns_tile(const int P, const int whole, const fnn_turns *s,
+                                                             const float *x, const float *w, int64_t t, int64_t at,
+                                                             int lanes, const float *ahead, int64_t apart) {
     vf acc[TURNS_PIXELS];
     GEMM_UNROLL for (int p = 0; p < P; p++) acc[p] = v_zero();
     vi lane;
@@ -68,7 +69,7 @@ static inline __attribute__((always_inline)) void turns_tile(const int P, const 
             const vi turn = lane ^ r;
             const vf w0 = v_load(w), w1 = v_load(w + VL), w2 = v_load(w + 2 * VL);
             GEMM_UNROLL for (int p = 0; p < P + 2; p++) {
-                const vf v = v_permute(v_load(x + p * VL), turn);
+                const vf v = whole ? v_set1(x[p * VL + r]) : v_permute(v_load(x + p * VL), turn);
                 if (p < P) acc[p] = v_fma(v, w0, acc[p]);
                 if (p > 0 && p <= P) acc[p - 1] = v_fma(v, w1, acc[p - 1]);
                 if (p > 1) acc[p - 2] = v_fma(v, w2, acc[p - 2]);
@@ -87,33 +88,25 @@ static inline __attribute__((always_inline)) void turns_tile(const int P, const 
 typedef void turns_tile_fn(const fnn_turns *s, const float *x, const float *w, int64_t t, int64_t at, int lanes,
                            const float *ahead, int64_t apart);
 
-#define TURNS_TILE(P)                                                                                                \
-    static void turns_tile_##P(const fnn_turns *s, const float *x, const float *w, int64_t t, int64_t at, int lanes, \
-                               const float *ahead, int64_t apart) {                                                  \
-        turns_tile(P, s, x, w, t, at, lanes, ahead, apart);                                                          \
+#define TURNS_TILE_AS(NAME, WHOLE, P)                                                                                \
+    static void NAME##_##P(const fnn_turns *s, const float *x, const float *w, int64_t t, int64_t at, int lanes,     \
+                           const float *ahead, int64_t apart) {                                                      \
+        turns_tile(P, WHOLE, s, x, w, t, at, lanes, ahead, apart);                                                   \
     }
-TURNS_TILE(1)
-TURNS_TILE(2)
-TURNS_TILE(3)
-TURNS_TILE(4)
-TURNS_TILE(5)
-TURNS_TILE(6)
-TURNS_TILE(7)
+#define TURNS_TILE(P) TURNS_TILE_AS(turns_narrow, 0, P) TURNS_TILE_AS(turns_whole, 1, P)
+#define TURNS_NARROW_NAME(P) turns_narrow_##P,
+#define TURNS_WHOLE_NAME(P) turns_whole_##P,
 #if TURNS_PIXELS > 7
-TURNS_TILE(8)
-TURNS_TILE(9)
-TURNS_TILE(10)
-TURNS_TILE(11)
-TURNS_TILE(12)
-TURNS_TILE(13)
-TURNS_TILE(14)
+#define TURNS_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#else
+#define TURNS_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #endif
 
-static turns_tile_fn *const turns_tiles[TURNS_PIXELS] = {
-    turns_tile_1, turns_tile_2, turns_tile_3,  turns_tile_4,  turns_tile_5,  turns_tile_6,  turns_tile_7,
-#if TURNS_PIXELS > 7
-    turns_tile_8, turns_tile_9, turns_tile_10, turns_tile_11, turns_tile_12, turns_tile_13, turns_tile_14,
-#endif
+TURNS_EACH(TURNS_TILE)
+
+static turns_tile_fn *const turns_tiles[2][TURNS_PIXELS] = {
+    {TURNS_EACH(TURNS_NARROW_NAME)},
+    {TURNS_EACH(TURNS_WHOLE_NAME)},
 };
 
 /* Output lines [i0, i1) of one vector of channels, whose first output of line 0 is s->y. x: its copied lines from
@@ -121,6 +114,7 @@ static turns_tile_fn *const turns_tiles[TURNS_PIXELS] = {
 static void conv_turns(const fnn_turns *s, const float *x, int64_t h0, const float *w, int64_t i0, int64_t i1,
                        int lanes) {
     const int64_t strips = (s->dst_w + TURNS_PIXELS - 1) / TURNS_PIXELS;
+    turns_tile_fn *const *const tiles = turns_tiles[s->group == VL];
     const float *ahead = s->ahead;
     int64_t left = s->ahead_lines;
     for (int64_t i = i0; i < i1; i++) {
@@ -130,9 +124,9 @@ static void conv_turns(const fnn_turns *s, const float *x, int64_t h0, const flo
         if (t1 < t0) t1 = t0;
         for (int64_t k = 0; k < strips; k++) {
             const int64_t first = s->dst_w * k / strips, width = s->dst_w * (k + 1) / strips - first;
-            turns_tiles[width - 1](s, x + (h + t0 - h0) * s->line + first * VL, w + t0 * s->group * TURNS_KW * VL,
-                                   t1 - t0, (i * s->dst_w + first) * s->channels, lanes, left > 0 ? ahead : w,
-                                   left > 0 ? FNN_LINE : 0);
+            tiles[width - 1](s, x + (h + t0 - h0) * s->line + first * VL, w + t0 * s->group * TURNS_KW * VL, t1 - t0,
+                             (i * s->dst_w + first) * s->channels, lanes, left > 0 ? ahead : w,
+                             left > 0 ? FNN_LINE : 0);
             ahead += (t1 - t0) * s->group * FNN_LINE, left -= (t1 - t0) * s->group;
         }
     }

@@ -7,7 +7,8 @@
 
 #define KW 3
 #define BLOCK_FLOATS ((int64_t)96 << 10) /* copied lines that stay in the second-level cache */
-#define TURN 0.7                         /* share of the multiply-add rate beside the turning */
+#define TURN 0.7                         /* share of the multiply-add rate beside the turning, ... */
+#define WHOLE 0.9                        /* ... and of groups that are whole vectors, which are not turned */
 #define COPY 4                           /* cycles a copied vector */
 #define TILE 30                          /* cycles a tile's stores and calls */
 #define TILE_PIXELS 14
@@ -43,7 +44,8 @@ static double cost_of(const fnn_kernels *kernels, const conv2d_problem *p, int64
     const double lines = (double)(p->n * gemm_ceil_div(p->ic, kernels->vl) * dst_h);
     const double products = (double)(p->kh * KW * channels_of_group(p));
     const double tiles = (double)gemm_ceil_div(dst_w, TILE_PIXELS);
-    return lines * ((double)dst_w * products / 2 / TURN + TILE * tiles + COPY * (double)src);
+    const double share = channels_of_group(p) == kernels->vl ? WHOLE : TURN;
+    return lines * ((double)dst_w * products / 2 / share + TILE * tiles + COPY * (double)src);
 }
 
 static double forward_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
