@@ -11,8 +11,9 @@
  * FNN_GATED_POOL: of y = silu(v), v the normalised x. FNN_GATED_GRAD: of dy y, dy y', y', dy y' d and y' d, where d
  * is x - mean and y' the derivative of silu at v. */
 static inline __attribute__((always_inline)) void gated_strip(int many, const fnn_norm *q, const float *dy,
-                                                              const float *x, int64_t rows, int64_t stride, int64_t j,
-                                                              int count, int lanes, float *sums, int64_t ld) {
+                                                              const float *x, int64_t rows, int64_t stride,
+                                                              int64_t ahead, int64_t j, int count, int lanes,
+                                                              float *sums, int64_t ld) {
     vf s[FNN_GATED_GRAD][GATED_STRIP], mean[GATED_STRIP], scale[GATED_STRIP], bias[GATED_STRIP];
     for (int v = 0; v < count; v++) {
         for (int k = 0; k < many; k++) s[k][v] = v_zero();
@@ -23,8 +24,8 @@ static inline __attribute__((always_inline)) void gated_strip(int many, const fn
     for (int64_t row = 0; row < rows; row++) {
         const float *here = x + row * stride + j, *there = dy + row * stride + j;
         for (int k = 0; k < count * VL; k += FNN_LINE) {
-            v_soon(here + k + FNN_SOON);
-            if (many != FNN_GATED_POOL) v_soon(there + k + FNN_SOON);
+            v_soon(here + ahead + k);
+            if (many != FNN_GATED_POOL) v_soon(there + ahead + k);
         }
         for (int v = 0; v < count; v++) {
             const vf d = norm_load(here + v * VL, lanes) - mean[v], value = v_fma(d, scale[v], bias[v]);
@@ -54,12 +55,14 @@ static inline __attribute__((always_inline)) void gated_block(int many, const fn
                                                               const float *x, int64_t rows, int64_t stride, int64_t c,
                                                               float *sums, int64_t ld) {
     for (int k = 0; k < many; k++) memset(sums + k * ld, 0, (size_t)c * sizeof(float));
-    for (int64_t row = 0; row < rows; row += NORM_GROUP) {
-        const int64_t n = rows - row < NORM_GROUP ? rows - row : NORM_GROUP, at = row * stride;
+    const int64_t group = norm_group(c, stride);
+    for (int64_t row = 0; row < rows; row += group) {
+        const int64_t n = rows - row < group ? rows - row : group, at = row * stride;
         int64_t j = 0;
         for (; j + GATED_STRIP * VL <= c; j += GATED_STRIP * VL)
-            gated_strip(many, q, dy + at, x + at, n, stride, j, GATED_STRIP, VL, sums, ld);
-        for (; j < c; j += VL) gated_strip(many, q, dy + at, x + at, n, stride, j, 1, norm_lanes(j, c), sums, ld);
+            gated_strip(many, q, dy + at, x + at, n, stride, norm_ahead(j, c, stride), j, GATED_STRIP, VL, sums, ld);
+        for (; j < c; j += VL)
+            gated_strip(many, q, dy + at, x + at, n, stride, FNN_SOON, j, 1, norm_lanes(j, c), sums, ld);
     }
 }
 
