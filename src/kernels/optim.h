@@ -4,7 +4,10 @@
 
 #include "types.h"
 
-static inline vf opt_load(const float *p, int n) { return n == VL ? v_load(p) : v_load_n(p, n); }
+static inline vf opt_load(const float *p, int n) {
+    v_soon(p + FNN_SOON);
+    return n == VL ? v_load(p) : v_load_n(p, n);
+}
 static inline void opt_store(float *p, vf x, int n) {
     if (n == VL)
         v_store(p, x);
