@@ -55,6 +55,7 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     yield "long_batch", (4130,), 9, 18, "blocks"
     yield "turned", (37,), 101, 245, "blocks"
     yield "turned_vectors", (64,), 130, 352, "blocks"
+    yield "panels_once", (41,), 165, 530, "blocks"
     yield "lenet_fc1", (64,), 400, 120, "big"
     yield "mlp", (128,), 784, 512, "big"
     yield "resnet_fc", (32,), 2048, 1000, "big"
@@ -75,6 +76,7 @@ def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, gr
 def matmul_cases() -> Iterator[Case]:
     sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 345, 40, 65)]
     sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050), ("few", 6, 70, 147), ("turned", 30, 70, 100)]
+    sizes += [("once", 31, 70, 165)]
     for name, m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"

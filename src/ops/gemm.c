@@ -7,12 +7,10 @@
  */
 #include <stdlib.h>
 
-#include "gemm_core.h"
+#include "gemm_once.h"
 
-#define FEW_PANELS 4    /* of columns, up to which a product goes rows first */
-#define NARROW_ROWS 64  /* up to which weights whose columns are contiguous are not packed either */
-#define NARROW_STEP 800 /* floats from row to row of them: further apart, each k misses the first-level cache */
-#define FEW_UNIT 16     /* columns: a cache line of C */
+#define FEW_PANELS 4 /* of columns, up to which a product goes rows first */
+#define FEW_UNIT 16  /* columns: a cache line of C */
 
 /* How a product's operands lie in memory: what follows each other along the rows of C, or along k. */
 typedef enum { ANY_ORDER, NN, NT } product_order;
@@ -20,6 +18,7 @@ typedef enum { ANY_ORDER, NN, NT } product_order;
 typedef struct product_plan {
     gemm_plan gemm;
     product_order few; /* which kernel of gemm_few.h does it all, or ANY_ORDER */
+    int once;          /* as gemm_once.h does it */
 } product_plan;
 
 /* Few rows: packing would cost more than it saves, and threads share the columns. The limits are where the two ways
@@ -41,12 +40,15 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     fnn_gemm_plan_init(&plan->gemm, op->k, mode, batch, m, n, k);
     plan->few = is_few(op, m, n, k, order) ? order : ANY_ORDER;
     /* Of a narrow batch and wide weights the batch is packed, and the weights are read where they are. */
-    const int along_k = order == NT, across = order == NN && m <= NARROW_ROWS && n <= NARROW_STEP;
-    if ((along_k || across) && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);
+    if (order == NT && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);
     if (order != ANY_ORDER && !plan->gemm.turned && n <= FEW_PANELS * op->k->gemm_nr)
         fnn_gemm_plan_rows(&plan->gemm, op->k);
+    plan->once = order == NN && !plan->few && !plan->gemm.turned && fnn_gemm_is_once(&plan->gemm, op->k);
     if (plan->few) {
         op->units = batch * gemm_ceil_div(n, FEW_UNIT);
+    } else if (plan->once) {
+        op->units = fnn_gemm_once_units(&plan->gemm);
+        op->scratch_thread = fnn_gemm_once_thread_bytes(&plan->gemm, op->k);
     } else {
         op->units = fnn_gemm_units(&plan->gemm);
         op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
@@ -117,9 +119,11 @@ static void run_few(const gemm_call *call, product_order order, const fnn_team *
 }
 
 static void run_product(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team) {
-    const product_order few = ((const product_plan *)op->plan)->few;
-    if (few)
-        run_few(call, few, team);
+    const product_plan *plan = op->plan;
+    if (plan->few)
+        run_few(call, plan->few, team);
+    else if (plan->once)
+        fnn_gemm_run_once(call, fnn_thread_scratch(op, scratch, team->tid), team);
     else
         fnn_gemm_run(op, call, scratch, team);
 }

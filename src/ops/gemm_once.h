@@ -1,0 +1,16 @@
+/* Products of some rows by many columns: a block of A along k is packed whole and stays in the second-level cache, and
+ * each panel of B is packed right before its only use, while what it is made of was asked for during the panel before
+ * it. All of B packed at once, or much of it, would go through memory once more. Threads share the columns. */
+#ifndef FASTNN_OPS_GEMM_ONCE_H
+#define FASTNN_OPS_GEMM_ONCE_H
+
+#include "gemm_core.h"
+
+/* Of a planned product: whether it is one of these. Blocks along k are the plan's, so sums are the same. */
+int fnn_gemm_is_once(const gemm_plan *plan, const fnn_kernels *kernels);
+int64_t fnn_gemm_once_units(const gemm_plan *plan);
+size_t fnn_gemm_once_thread_bytes(const gemm_plan *plan, const fnn_kernels *kernels);
+/* Operands are strided; columns of B are contiguous, and rows of C adjoin. */
+void fnn_gemm_run_once(const gemm_call *call, void *thread_scratch, const fnn_team *team);
+
+#endif
