@@ -151,6 +151,7 @@ def conv_geometries() -> Iterator[Conv]:
     yield from tail_convs()
     yield from grouped_convs()
     yield from block_convs()
+    yield from rim_convs()
     yield from pointwise_convs()
     yield from small_convs()
     yield from network_convs()
@@ -314,6 +315,21 @@ def block_convs() -> Iterator[Conv]:
     yield Conv("many_panels_1x1", (6, 300, 6, 7), 610, (1, 1), group="blocks")
     yield Conv("depthwise_lines", (2, 19, 40, 41), 19, (3, 3), (1, 1), same(1), groups=19, group="blocks")
     yield Conv("depthwise_stride2_lines", (3, 70, 33, 20), 70, (3, 3), (2, 2), same(1), groups=70, group="blocks")
+
+
+def rim_convs() -> Iterator[Conv]:
+    """Taps that some outputs of a line meet only as padding, with channels enough that those are spared."""
+    yield Conv("rims_5x5", (2, 67, 9, 7), 40, (5, 5), padding=same(2), group="blocks")
+    yield Conv("rims_whole_line", (1, 48, 9, 13), 33, (3, 3), padding=same(1), group="blocks")
+    yield Conv("rims_two_strips", (1, 81, 5, 27), 20, (5, 5), padding=same(2), group="blocks")
+    yield Conv("rims_left", (3, 50, 8, 10), 20, (3, 3), padding=(0, 0, 2, 0), group="blocks")
+    yield Conv("rims_dilated", (1, 50, 9, 10), 20, (3, 3), padding=same(4), dilation=(4, 4), group="blocks")
+    yield Conv("rims_dead", (1, 130, 8, 17), 20, (1, 3), padding=(0, 0, 15, 15), dilation=(1, 15), group="blocks")
+    yield Conv("rims_stride2", (1, 61, 19, 21), 40, (5, 5), (2, 2), same(2), group="blocks")
+    yield Conv("rims_aliased", (1, 1024, 9, 5), 18, (3, 3), padding=same(1), group="blocks")
+    yield Conv("rims_groups", (2, 134, 6, 9), 66, (3, 3), padding=same(1), groups=2, group="blocks")
+    yield Conv("rims_of_seven", (2, 130, 7, 12), 20, (1, 7), padding=(0, 0, 3, 3), group="blocks")
+    yield Conv("rims_of_many", (2, 130, 7, 12), 20, (1, 11), padding=(0, 0, 5, 5), group="blocks")
 
 
 def pointwise_convs() -> Iterator[Conv]:

@@ -163,65 +163,73 @@ static inline __attribute__((always_inline)) void strip_step(const int R, const 
         }                                                                                                            \
     } while (0)
 
-static inline
-    __attribute__((always_inline)) void strip_store(const int R, const int W, const int V, const fnn_strip *s,
-                                                    int64_t line, vf acc[STRIP_MR][STRIP_NV]) {
-    float *const c = s->c + line * s->c_line;
+/* add: to what is there; the last pass finishes. */
+static inline __attribute__((always_inline)) void strip_store(const int R, const int W, const int V,
+                                                              const fnn_strip *s, const fnn_strip_pass *pass, int add,
+                                                              int64_t line, vf acc[STRIP_MR][STRIP_NV]) {
+    const int64_t first = line * s->c_line + pass->lo * s->c_pixel;
+    float *const c = s->c + first;
     const int64_t c_run = s->c_run, c_pixel = s->c_pixel;
     const int tail = (int)s->n - (V - 1) * VL;
-    if (s->accumulate) STRIP_EACH(*v += gemm_read(c + at, lanes));
-    if (s->bias) {
-        vf bias[STRIP_NV];
-        STRIP_UNROLL for (int j = 0; j < V; j++) bias[j] = gemm_read(s->bias + j * VL, j == V - 1 ? tail : VL);
-        STRIP_EACH(*v += bias[j]);
+    if (add) STRIP_EACH(*v += gemm_read(c + at, lanes));
+    if (pass == s->pass + s->n_passes - 1) {
+        if (s->bias) {
+            vf bias[STRIP_NV];
+            STRIP_UNROLL for (int j = 0; j < V; j++) bias[j] = gemm_read(s->bias + j * VL, j == V - 1 ? tail : VL);
+            STRIP_EACH(*v += bias[j]);
+        }
+        if (s->residual) STRIP_EACH(*v += gemm_read(s->residual + first + at, lanes));
+        const vf slope = v_set1(s->slope);
+        if (s->activation == FNN_ACT_RELU) STRIP_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope));
+        if (s->activation == FNN_ACT_LEAKY_RELU) STRIP_EACH(*v = act_apply(*v, FNN_ACT_LEAKY_RELU, slope));
     }
-    if (s->residual) STRIP_EACH(*v += gemm_read(s->residual + line * s->c_line + at, lanes));
-    const vf slope = v_set1(s->slope);
-    if (s->activation == FNN_ACT_RELU) STRIP_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope));
-    if (s->activation == FNN_ACT_LEAKY_RELU) STRIP_EACH(*v = act_apply(*v, FNN_ACT_LEAKY_RELU, slope));
     if (tail == VL)
         STRIP_EACH(v_store(c + at, *v));
     else
         STRIP_EACH(if (j == V - 1) v_store_n(c + at, *v, lanes); else v_store(c + at, *v));
 }
 
-/* Lines of taps [t0, t1) of output line `line`. ahead: lines of memory to ask for meanwhile, one every two k. */
+/* A pass over lines of taps [t0, t1) of output line `line`. ahead: lines of memory to ask for meanwhile, one every two
+ * k. */
 static inline __attribute__((always_inline)) void strip_tile(const int R, const int W, const int V,
-                                                             const fnn_strip *s, int64_t line, int64_t t0, int64_t t1,
+                                                             const fnn_strip *s, const fnn_strip_pass *pass, int add,
+                                                             int64_t line, int64_t t0, int64_t t1,
                                                              const float *ahead) {
     vf acc[STRIP_MR][STRIP_NV];
     STRIP_UNROLL for (int i = 0; i < R * W; i++) STRIP_UNROLL for (int j = 0; j < V; j++) acc[i][j] = v_zero();
-    const int64_t row = s->row;
-    const float *a = s->a + (line * s->step + s->tap_first - s->h0 + t0 * s->tap_step) * s->line;
-    const float *b = s->b + t0 * s->n_segments * s->length * V * VL;
-    for (int64_t t = t0; t < t1; t++, a += s->tap_step * s->line)
-        for (int64_t g = 0; g < s->n_segments; g++) {
+    const int64_t row = s->row, length = pass->length;
+    const float *a = s->a + (line * s->step + s->tap_first - s->h0 + t0 * s->tap_step) * s->line + pass->lo * row;
+    const float *b = s->b + (t0 * s->line_k + pass->first) * V * VL;
+    const int64_t b_skip = (s->line_k - pass->n_segments * length) * V * VL;
+    for (int64_t t = t0; t < t1; t++, a += s->tap_step * s->line, b += b_skip)
+        for (int64_t g = 0; g < pass->n_segments; g++) {
             const float *base[STRIP_BASES];
             STRIP_UNROLL for (int i = 0; i < R * W; i++) if (i % W % STRIP_BASES == 0)
-                base[strip_base(W, i)] = a + s->segment[g] + i / W * s->run + i % W * row;
+                base[strip_base(W, i)] = a + pass->segment[g] + i / W * s->run + i % W * row;
             int64_t k = 0;
 #pragma GCC unroll 1
-            for (; k + 2 <= s->length; k += 2, b += 2 * V * VL, ahead += GEMM_LINE) {
+            for (; k + 2 <= length; k += 2, b += 2 * V * VL, ahead += GEMM_LINE) {
                 __builtin_prefetch(ahead, 0, 2);
                 strip_step(R, W, V, base, row, 0, b, acc);
                 strip_step(R, W, V, base, row, 1, b + V * VL, acc);
                 STRIP_UNROLL for (int i = 0; i < R * W; i++) if (i % W % STRIP_BASES == 0)
                     base[strip_base(W, i)] += 2;
             }
-            if (k < s->length) {
+            if (k < length) {
                 strip_step(R, W, V, base, row, 0, b, acc);
                 b += V * VL;
             }
         }
-    strip_store(R, W, V, s, line, acc);
+    strip_store(R, W, V, s, pass, add, line, acc);
 }
 
-typedef void strip_tile_fn(const fnn_strip *s, int64_t line, int64_t t0, int64_t t1, const float *ahead);
+typedef void strip_tile_fn(const fnn_strip *s, const fnn_strip_pass *pass, int add, int64_t line, int64_t t0,
+                           int64_t t1, const float *ahead);
 
 #define STRIP_TILE(R, W, V)                                                                                          \
-    static void strip_tile_##R##x##W##x##V(const fnn_strip *s, int64_t line, int64_t t0, int64_t t1,                 \
-                                           const float *ahead) {                                                     \
-        strip_tile(R, W, V, s, line, t0, t1, ahead);                                                                 \
+    static void strip_tile_##R##x##W##x##V(const fnn_strip *s, const fnn_strip_pass *pass, int add, int64_t line,    \
+                                           int64_t t0, int64_t t1, const float *ahead) {                             \
+        strip_tile(R, W, V, s, pass, add, line, t0, t1, ahead);                                                      \
     }
 #define STRIP_TILE_NAME(R, W, V) strip_tile_##R##x##W##x##V,
 
@@ -260,22 +268,37 @@ static strip_tile_fn *const strip_tiles[2][STRIP_NV][STRIP_MR] = {
     {{STRIP_2(STRIP_TILE_NAME, 1)}, {STRIP_2(STRIP_TILE_NAME, 2)}},
 };
 
+/* Outputs of line `line` that the pass leaves out. */
+static void strip_clear(const fnn_strip *s, const fnn_strip_pass *pass, int64_t line) {
+    for (int64_t r = 0; r < s->runs; r++) {
+        float *const c = s->c + line * s->c_line + r * s->c_run;
+        for (int64_t i = 0; i < s->width; i++)
+            if (i < pass->lo || i >= pass->hi) strip_zeros(c + i * s->c_pixel, s->n);
+    }
+}
+
 /* Output lines [i0, i1) of one strip and one panel. What s->ahead still holds is asked for and taken off. */
 static void conv_strip(fnn_strip *s, int64_t i0, int64_t i1) {
     const int v = s->n > VL ? 2 : 1;
-    strip_tile_fn *const tile = strip_tiles[s->runs - 1][v - 1][s->width - 1];
+    strip_tile_fn *const *const tiles = strip_tiles[s->runs - 1][v - 1];
     for (int64_t i = i0; i < i1; i++) {
         const int64_t h = i * s->step + s->tap_first;
         int64_t t0 = 0, t1 = s->n_taps;
         while (t0 < t1 && h + t0 * s->tap_step < 0) t0++;
         while (t1 > t0 && h + (t1 - 1) * s->tap_step >= s->src_h) t1--;
-        const int64_t lines = (t1 - t0) * s->n_segments * (s->length / 2);
         if (s->ahead_lines <= 0 && s->then_lines > 0) {
             s->ahead = s->then, s->ahead_lines = s->then_lines;
             s->then_lines = 0;
         }
-        tile(s, i, t0, t1, s->ahead_lines > 0 ? s->ahead : s->b);
-        s->ahead += lines * GEMM_LINE, s->ahead_lines -= lines;
+        const int first = t0 < t1 ? 0 : s->n_passes - 1;
+        if (first + 1 < s->n_passes) strip_clear(s, &s->pass[first], i);
+        for (int p = first; p < s->n_passes; p++) {
+            const fnn_strip_pass *const pass = &s->pass[p];
+            const int64_t lines = (t1 - t0) * pass->n_segments * (pass->length / 2);
+            tiles[pass->hi - pass->lo - 1](s, pass, p > first || s->accumulate, i, t0, t1,
+                                           s->ahead_lines > 0 ? s->ahead : s->b);
+            s->ahead += lines * GEMM_LINE, s->ahead_lines -= lines;
+        }
     }
 }
 

@@ -89,20 +89,31 @@ typedef struct fnn_strip_weights {
     const int64_t *place; /* of each tap: rows of the panel before its first channel */
 } fnn_strip_weights;
 
+/* Neighbouring taps of a line that outputs [lo, hi) of a strip are given. */
+typedef struct fnn_strip_pass {
+    int64_t lo, hi;
+    int64_t first;              /* their place among the line's rows of the panel */
+    int64_t n_segments, length; /* contiguous floats of a pixel's row, */
+    const int64_t *segment;     /* so far from it */
+} fnn_strip_pass;
+
+#define STRIP_PASSES 8
+
 /* A strip of outputs by one panel of weights. */
 typedef struct fnn_strip {
     const float *a;                      /* copied lines from source line h0 on, at the strip's first pixel */
     int64_t h0, line, row, run;          /* floats between lines, between neighbouring outputs, between runs */
     int64_t src_h, step;                 /* lines of the source; of them, from one output line to the next */
     int64_t n_taps, tap_first, tap_step; /* output line i meets i * step + tap_first, then every tap_step */
-    int64_t n_segments, length;          /* a line of taps: contiguous floats of a pixel's row, */
-    const int64_t *segment;              /* so far from it */
+    int64_t line_k;                      /* rows of the panel for a line of taps, all segments */
     const float *b;                      /* the panel: [lines of taps][segments][length][columns] */
     int64_t n;                           /* its columns */
     int runs, width;                     /* outputs of the strip */
-    float *c;                            /* element (line 0, the first output, column 0) */
+    int n_passes;                        /* the last one: all outputs */
+    fnn_strip_pass pass[STRIP_PASSES];
+    float *c; /* element (line 0, the first output, column 0) */
     int64_t c_line, c_pixel, c_run;
-    int accumulate;
+    int accumulate;               /* with one pass only */
     const float *bias, *residual; /* bias at column 0, or NULL; residual addressed as c, or NULL */
     int activation;
     float slope;

@@ -138,9 +138,7 @@ static fnn_strip part_of(const strip_call *call, const strip_part *f, int64_t se
                        .n_taps = f->n_taps,
                        .tap_first = f->tap_first,
                        .tap_step = f->tap_step,
-                       .n_segments = f->n_segments,
-                       .length = f->length,
-                       .segment = f->segment,
+                       .line_k = f->n_segments * f->length,
                        .runs = (int)images_of(plan, set),
                        .c = call->dst + at,
                        .c_line = f->line,
@@ -151,6 +149,50 @@ static fnn_strip part_of(const strip_call *call, const strip_part *f, int64_t se
                        .residual = call->residual ? call->residual + at : NULL,
                        .activation = call->activation,
                        .slope = call->slope};
+}
+
+/* Whether outputs of a strip that only meet padding at a segment are worth a pass without them. */
+static int is_apart(const strip_part *f, const fnn_strip *s, const fnn_strip_pass *met, int64_t vectors) {
+    const int64_t spared = (s->width - (met->hi - met->lo)) * s->runs * vectors / 2;
+    return strip_spares(spared, f->length * f->n_taps);
+}
+
+/* The outputs of the strip from `first` on that meet segment g. */
+static fnn_strip_pass pass_of(const strip_part *f, const fnn_strip *s, int64_t first, int64_t g) {
+    const int64_t lo = gemm_max(0, f->from[g] - first), hi = gemm_min(s->width, f->to[g] - first);
+    return (fnn_strip_pass){.lo = lo,
+                            .hi = gemm_max(lo, hi),
+                            .first = g * f->length,
+                            .n_segments = 1,
+                            .length = f->length,
+                            .segment = f->segment + g};
+}
+
+/* Segments [g0, g1) as one pass over all outputs. */
+static fnn_strip_pass pass_of_all(const strip_part *f, const fnn_strip *s, int64_t g0, int64_t g1) {
+    fnn_strip_pass all = pass_of(f, s, 0, g0);
+    all.lo = 0, all.hi = s->width;
+    if (f->touching)
+        all.length *= g1 - g0;
+    else
+        all.n_segments = g1 - g0;
+    return all;
+}
+
+/* Taps at the ends of a line that too many of the strip's outputs meet as padding have passes of their own, over the
+ * others; the rest of the taps are the last pass. */
+static void set_passes(const strip_part *f, int64_t vectors, int64_t first, fnn_strip *s) {
+    int64_t g0 = 0, g1 = f->n_segments;
+    fnn_strip_pass met;
+    while (g0 < g1 && (met = pass_of(f, s, first, g0), is_apart(f, s, &met, vectors))) g0++;
+    while (g1 > g0 && (met = pass_of(f, s, first, g1 - 1), is_apart(f, s, &met, vectors))) g1--;
+    s->n_passes = 0;
+    if (g0 == g1 || s->accumulate || f->n_segments - (g1 - g0) >= STRIP_PASSES) g0 = 0, g1 = f->n_segments;
+    for (int64_t g = 0; g < f->n_segments; g++) {
+        met = pass_of(f, s, first, g);
+        if ((g < g0 || g >= g1) && met.lo < met.hi) s->pass[s->n_passes++] = met;
+    }
+    s->pass[s->n_passes++] = pass_of_all(f, s, g0, g1);
 }
 
 /* What to ask for while a panel is used: cache lines from here on, then from there. */
@@ -194,6 +236,7 @@ static void run_panel(const fnn_op *op, const strip_call *call, const strip_bloc
             s.width = (int)(f->grid_w * (i + 1) / strips - first);
             s.a = a + first * plan->row, s.c = c + first * f->pixel;
             if (residual) s.residual = residual + first * f->pixel;
+            set_passes(f, gemm_ceil_div(n, op->k->vl), first, &s);
             op->k->conv_strip(&s, b->i0, i1);
         }
         ahead = (strip_ahead){s.ahead, s.then, s.ahead_lines, s.then_lines};

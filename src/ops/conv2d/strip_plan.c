@@ -13,8 +13,8 @@
 /* ---- plans ---------------------------------------------------------------------------------------------- */
 
 static strip_plan *new_plan(int64_t n_parts, const conv2d_problem *p) {
-    /* Tables: place of each tap, segments of each part, and room for two sides' taps. */
-    const int64_t taps = p->kh * p->kw, words = taps + n_parts * p->kw + 2 * (p->kh + p->kw);
+    /* Tables: place of each tap, three of segments for each part, and room for two sides' taps. */
+    const int64_t taps = p->kh * p->kw, words = taps + 3 * n_parts * p->kw + 2 * (p->kh + p->kw);
     const size_t head = sizeof(strip_plan) + (size_t)n_parts * sizeof(strip_part);
     strip_plan *plan = calloc(1, head + (size_t)words * sizeof(int64_t));
     if (!plan) return NULL;
@@ -24,11 +24,11 @@ static strip_plan *new_plan(int64_t n_parts, const conv2d_problem *p) {
 }
 
 static int64_t *segments_of(const strip_plan *plan, const conv2d_problem *p, int64_t part) {
-    return plan->tables + p->kh * p->kw + part * p->kw;
+    return plan->tables + p->kh * p->kw + 3 * part * p->kw;
 }
 
 static int64_t *room_of(const strip_plan *plan, const conv2d_problem *p) {
-    return plan->tables + p->kh * p->kw + plan->n_parts * p->kw;
+    return segments_of(plan, p, plan->n_parts);
 }
 
 /* A line's copy: columns from low on, every one or only those that the one tap of each output meets. */
@@ -47,23 +47,31 @@ static void set_copy(strip_plan *plan, int64_t grid_w, int64_t step_w, int64_t l
     plan->line = gemm_ceil_div(plan->copy.columns * pixel, 16) * 16;
 }
 
-/* The taps of a part, its segments in copied lines, and the places of its taps in a panel. */
+/* First output j >= 0 of at most count for which j * step + offset >= bound. */
+static int64_t first_at(int64_t bound, int64_t offset, int64_t step, int64_t count) {
+    return offset >= bound ? 0 : gemm_min(count, gemm_ceil_div(bound - offset, step));
+}
+
+/* The taps of a part, its segments in copied lines, and the places of its taps in a panel. step: columns of the source
+ * between neighbouring outputs. */
 static void set_taps(strip_plan *plan, strip_part *f, const strip_taps *h, const strip_taps *w, int64_t kw,
-                     int64_t *place) {
+                     int64_t step, int64_t *place) {
     f->k_first = plan->k, f->k = h->count * w->count * plan->channels;
     plan->k += f->k;
     if (f->k == 0) return;
     f->n_taps = h->count, f->tap_first = h->offset[0];
     f->tap_step = h->count > 1 ? h->offset[1] - h->offset[0] : 1;
     f->n_segments = w->count, f->length = plan->channels;
-    int touching = plan->copy.pixel == plan->channels;
+    f->from = f->segment + kw, f->to = f->from + kw;
+    f->touching = plan->copy.pixel == plan->channels;
     for (int64_t j = 0; j < w->count; j++) {
+        f->from[j] = first_at(0, w->offset[j], step, f->grid_w);
+        f->to[j] = gemm_max(f->from[j], first_at(plan->src_w, w->offset[j], step, f->grid_w));
         f->segment[j] = (w->offset[j] - plan->copy.first) / plan->copy.step * plan->copy.pixel;
-        if (j > 0) touching &= w->offset[j] - w->offset[j - 1] == plan->copy.step;
+        if (j > 0) f->touching &= w->offset[j] - w->offset[j - 1] == plan->copy.step;
         for (int64_t i = 0; i < h->count; i++)
             place[h->tap[i] * kw + w->tap[j]] = f->k_first + (i * w->count + j) * plan->channels;
     }
-    if (touching) f->n_segments = 1, f->length *= w->count;
 }
 
 static fnn_status forward_init(fnn_op *op) {
@@ -84,7 +92,7 @@ static fnn_status forward_init(fnn_op *op) {
     plan->copy.activation = (int)p->in_activation, plan->copy.slope = (float)p->in_slope;
     plan->part[0] = (strip_part){
         .grid_h = p->oh, .grid_w = p->ow, .line = p->ow * p->oc, .pixel = p->oc, .segment = segments_of(plan, p, 0)};
-    set_taps(plan, &plan->part[0], &h, &w, p->kw, plan->tables);
+    set_taps(plan, &plan->part[0], &h, &w, p->kw, p->stride[1], plan->tables);
     plan->weights = (fnn_strip_weights){taps, icg, taps, icg * taps, ocg * icg * taps, plan->tables};
     fnn_strip_finish(op, plan);
     return FNN_OK;
@@ -112,7 +120,7 @@ static fnn_status gradient_init(fnn_op *op) {
                                      .line = f.line,
                                      .pixel = f.pixel,
                                      .segment = segments_of(plan, p, i)};
-        set_taps(plan, &plan->part[i], &f.h, &f.w, p->kw, plan->tables);
+        set_taps(plan, &plan->part[i], &f.h, &f.w, p->kw, 1, plan->tables);
     }
     plan->weights = (fnn_strip_weights){taps, ocg, icg * taps, taps, ocg * icg * taps, plan->tables};
     fnn_strip_finish(op, plan);
@@ -156,12 +164,25 @@ static double lines_cost(const fnn_kernels *kernels, int64_t runs, double lines,
     return lines * (fnn_strip_line_cycles(kernels, runs, width, n) * k + TILE_OVERHEAD * tiles);
 }
 
+/* Share of a line's products, outputs times taps along w, that are left where those with padding are spared (strip.h);
+ * k: channels times lines of taps. */
+static double live_share(const conv2d_problem *p, int64_t runs, int64_t k, int64_t outputs) {
+    double live = 0;
+    for (int64_t t = 0; t < p->kw; t++) {
+        const int64_t offset = t * p->dilation[1] - p->padding[2], from = first_at(0, offset, p->stride[1], p->ow);
+        const int64_t met = gemm_max(0, first_at(p->iw, offset, p->stride[1], p->ow) - from);
+        live += strip_spares((outputs - met) * runs, k) ? (double)met + 1 / (double)runs : (double)outputs;
+    }
+    return live / (double)(outputs * p->kw);
+}
+
 static double weight_cycles(int64_t taps) { return taps > 1 ? PACK_WEIGHT : PACK_LONE; }
 
 static double forward_cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
-    const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, p->ow), (double)(p->n * p->oh), p->ow,
-                                    (double)(icg * taps), ocg);
+    const int64_t runs = fnn_strip_runs(kernels, p->n, p->ow);
+    const double k = (double)(icg * taps) * live_share(p, runs, icg * p->kh, p->ow);
+    const double tiles = lines_cost(kernels, runs, (double)(p->n * p->oh), p->ow, k, ocg);
     return (double)p->groups * tiles + COPY * (double)(p->n * p->ih * p->iw * p->ic) +
            weight_cycles(taps) * (double)(p->oc * icg * taps);
 }
@@ -170,8 +191,9 @@ static double gradient_cost(const fnn_kernels *kernels, const conv2d_problem *p)
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
     const int64_t phases = p->stride[0] * p->stride[1], width = strip_phase_size(p->iw, 0, p->stride[1]);
     const double lines = (double)(p->n * strip_phase_size(p->ih, 0, p->stride[0]) * phases);
-    const double tiles = lines_cost(kernels, fnn_strip_runs(kernels, p->n, width), lines, width,
-                                    (double)(ocg * taps) / (double)phases, icg);
+    const int64_t runs = fnn_strip_runs(kernels, p->n, width);
+    const double k = (double)(ocg * taps) / (double)phases * live_share(p, runs, ocg * p->kh / p->stride[0], width);
+    const double tiles = lines_cost(kernels, runs, lines, width, k, icg);
     return (double)p->groups * tiles + COPY * (double)(p->n * p->oh * p->ow * p->oc) +
            PACK_TURNED * (double)(p->oc * icg * taps);
 }
