@@ -55,12 +55,13 @@ static inline __attribute__((always_inline)) void gated_block(int many, const fn
                                                               const float *x, int64_t rows, int64_t stride, int64_t c,
                                                               float *sums, int64_t ld) {
     for (int k = 0; k < many; k++) memset(sums + k * ld, 0, (size_t)c * sizeof(float));
-    const int64_t group = norm_group(c, stride);
+    const int64_t group = norm_group(c, stride, 2);
     for (int64_t row = 0; row < rows; row += group) {
         const int64_t n = rows - row < group ? rows - row : group, at = row * stride;
         int64_t j = 0;
         for (; j + GATED_STRIP * VL <= c; j += GATED_STRIP * VL)
-            gated_strip(many, q, dy + at, x + at, n, stride, norm_ahead(j, c, stride), j, GATED_STRIP, VL, sums, ld);
+            gated_strip(many, q, dy + at, x + at, n, stride, norm_ahead(j, c, stride, 2), j, GATED_STRIP, VL, sums,
+                        ld);
         for (; j < c; j += VL)
             gated_strip(many, q, dy + at, x + at, n, stride, FNN_SOON, j, 1, norm_lanes(j, c), sums, ld);
     }

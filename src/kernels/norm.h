@@ -39,17 +39,18 @@ static inline void norm_fold(float *dst, const float *src, int64_t c, int64_t re
     }
 }
 
-/* Rows whose sums are made together. Each is a stream of its own, and memory feeds two to four of them best; short
- * rows that follow each other are one. */
-static inline int64_t norm_group(int64_t width, int64_t stride) {
+/* Rows whose sums are made together. Each is a stream of its own in each of `arrays`, and memory feeds four of them
+ * best; short rows that follow each other are one. */
+static inline int64_t norm_group(int64_t width, int64_t stride, int arrays) {
     if (width <= FNN_SOON / 2) return NORM_GROUP;
-    return width < FNN_SOON || width < stride ? NORM_GROUP / 2 : NORM_GROUP / 4;
+    return width < FNN_SOON || width < stride || arrays == 1 ? NORM_GROUP / 2 : NORM_GROUP / 4;
 }
 
-/* How far ahead of column j its stream goes on FNN_SOON columns later: in the same row, or in the next group's. */
-static inline int64_t norm_ahead(int64_t j, int64_t width, int64_t stride) {
-    if (width < FNN_SOON || j + FNN_SOON < width) return FNN_SOON;
-    return FNN_SOON - width + norm_group(width, stride) * stride;
+/* How far ahead of column j its stream goes on some columns later: in the same row, or in the next group's. */
+static inline int64_t norm_ahead(int64_t j, int64_t width, int64_t stride, int arrays) {
+    const int64_t soon = arrays == 1 && width == stride ? FNN_SOON / 2 : FNN_SOON;
+    if (width < FNN_SOON) return FNN_SOON;
+    return j + soon < width ? soon : soon - width + norm_group(width, stride, arrays) * stride;
 }
 
 static inline vf norm_load(const float *p, int n) { return n == VL ? v_load(p) : v_load_n(p, n); }
@@ -83,7 +84,7 @@ static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, con
                                                              int64_t rows, int64_t stride, norm_columns *p,
                                                              int64_t width, int64_t j, int count, int lanes) {
     vf s[NORM_STRIP], q[NORM_STRIP], middle[NORM_STRIP];
-    const int64_t ahead = norm_ahead(j, width, stride);
+    const int64_t ahead = norm_ahead(j, width, stride, mode == NORM_STATS ? 1 : 2);
     for (int v = 0; v < count; v++) {
         s[v] = q[v] = v_zero();
         middle[v] = v_load(p->middle + j + v * VL);
@@ -114,7 +115,7 @@ static inline __attribute__((always_inline)) void norm_strip(norm_mode mode, con
 static inline __attribute__((always_inline)) void norm_rows(norm_mode mode, const float *x, const float *dy,
                                                             int64_t rows, int64_t stride, int64_t width,
                                                             norm_columns *p) {
-    const int64_t group = norm_group(width, stride);
+    const int64_t group = norm_group(width, stride, mode == NORM_STATS ? 1 : 2);
     for (int64_t row = 0; row < rows; row += group) {
         const int64_t count = rows - row < group ? rows - row : group, at = row * stride;
         int64_t j = 0;
