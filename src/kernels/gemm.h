@@ -235,6 +235,17 @@ static void gemm_panels(const fnn_gemm_block *g, int way, int64_t a_row) {
     }
 }
 
+static void conv_finish_rows(const fnn_gather *g, int64_t channel, const float *src, int64_t src_row, int64_t m,
+                             int64_t k, float *dst, int64_t dst_row);
+
+/* Where a tile's rows from i on are read; finished right before, so that this falls between the multiply-adds of two
+ * tiles. */
+static inline const float *gemm_tile_rows(const fnn_gemm_block *g, int64_t i, int64_t m, int64_t a_row) {
+    if (!g->finish) return g->a + i * a_row;
+    conv_finish_rows(g->finish, g->channel, g->raw + i * g->raw_row, g->raw_row, m, g->k, g->made, a_row);
+    return g->made;
+}
+
 /* Rows after rows: those of a tile stay in the first-level cache for all panels, the panels in the second-level one.
  * Meanwhile the rows of A and of C that follow come nearer. */
 static void gemm_row_tiles(const fnn_gemm_block *g, int way, int64_t a_row) {
@@ -243,13 +254,14 @@ static void gemm_row_tiles(const fnn_gemm_block *g, int way, int64_t a_row) {
     for (int64_t i = 0, done = 0; i < g->m; i += GEMM_MR) {
         const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR, tile = i / GEMM_MR;
         const float *read = g->next_a + tile * g->next_a_floats, *write = g->next_c + tile * g->next_c_floats;
+        const float *a = gemm_tile_rows(g, i, m, a_row);
         for (int64_t j = 0, asked = 0; j < g->n; j += GEMM_NR, asked += lines) {
             const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR, v = (n + VL - 1) / VL;
             const float *b = g->b + j / GEMM_NR * g->b_panel + g->b_first * v * VL;
             const gemm_ahead ahead = {asked < g->next_a_floats ? read + asked : b,
                                       asked < g->next_c_floats ? write + asked : b};
             if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
-            gemm_tiles[way][v - 1][m - 1](g, g->a + i * a_row, b, g->rows + i, j, ahead);
+            gemm_tiles[way][v - 1][m - 1](g, a, b, g->rows + i, j, ahead);
             done += m;
         }
     }

@@ -40,6 +40,10 @@ typedef struct fnn_gemm_block {
     int rows_first;      /* rows after rows instead of panel after panel; while each tile of rows is computed, */
     const float *next_a, *next_c;         /* from here on (and then on from there), */
     int64_t next_a_floats, next_c_floats; /* so many floats are brought nearer, to be read and to be written */
+    const struct fnn_gather *finish;      /* or NULL; with rows_first: each tile's rows are made ... */
+    float *made;                          /* ... here, a_row apart, */
+    const float *raw;                     /* from these, */
+    int64_t raw_row, channel;             /* so far apart, from that channel on */
 } fnn_gemm_block;
 
 /* A block of a product whose transpose is wanted. */

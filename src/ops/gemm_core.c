@@ -210,8 +210,8 @@ static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int
     g->a = a, g->a_row = g->a_step = 0;
     if (s->finished) {
         g->a_row = g->k % ALIASING_FLOATS ? g->k : g->k + FNN_LINE;
-        call->kernels->conv_finish_rows(s->gather, batch * s->batch_stride + k0, row_of(s, batch, i) + k0, s->stride,
-                                        g->m, g->k, a, g->a_row);
+        g->finish = s->gather, g->made = a, g->channel = batch * s->batch_stride + k0;
+        g->raw = row_of(s, batch, i) + k0, g->raw_row = s->stride;
         return;
     }
     s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
@@ -325,7 +325,7 @@ static int64_t rows_first_block(const gemm_call *call, int64_t i, int64_t i1, in
 static void rows_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int64_t i, int64_t i1, int64_t mc) {
     const gemm_source *a = &call->a;
     const int64_t mr = call->kernels->gemm_mr, m = g->m, tiles = gemm_ceil_div(m, mr);
-    const int64_t next = gemm_min(i + (g->a_row && !a->finished ? mr : m), i1 - 1);
+    const int64_t next = gemm_min(i + (g->a_row ? mr : m), i1 - 1);
     g->soon = NULL, g->next_a_floats = g->next_c_floats = 0;
     g->next_a = row_of(a, batch, next), g->next_c = g->c;
     if (a->stride == g->k && !a->line_rows)
@@ -370,7 +370,8 @@ static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, i
         g.c = turned, g.bias = g.residual = NULL, g.add_c = g.last = 0;
         for (int64_t i = 0; i < TURNED_ROWS; i++) rows[i] = i * (gemm_ceil_div(n, FNN_LINE) * FNN_LINE);
     }
-    const int64_t most = p->turned ? TURNED_ROWS : GEMM_MC, mc = in_place(call, n) ? most : gemm_min(most, p->mc);
+    const int64_t most = p->turned ? TURNED_ROWS : GEMM_MC,
+                  mc = in_place(call, n) || call->a.finished ? most : gemm_min(most, p->mc);
     for (int64_t i = i0; i < i1; i += g.m) {
         g.m = rows_first_block(call, i, i1, mc);
         if (!p->turned) fill_rows(&call->rows, i, g.m, rows);

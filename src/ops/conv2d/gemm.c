@@ -4,9 +4,8 @@
 
 #include "algorithms.h"
 
-#define FINISH 0.12          /* cycles a value of the prologue */
-#define FINISHED_FLOATS 6144 /* of rows that are finished at a time */
-#define STRIDED_LINE 14      /* fewest pixels of a line that are worth a block of rows */
+#define FINISH 0.12     /* cycles a value of the prologue */
+#define STRIDED_LINE 14 /* fewest pixels of a line that are worth a block of rows */
 
 typedef struct conv2d_plan {
     gemm_plan gemm;
@@ -41,12 +40,6 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
                                 conv2d_gather_cycles(p->ic / p->groups) * pixels * k);
 }
 
-/* Rows that are finished at a time stay in the first-level cache; whole blocks of statistics do not. */
-static void plan_finished(gemm_plan *plan, const fnn_kernels *kernels) {
-    const int64_t mr = kernels->gemm_mr;
-    if (plan->row_unit != GEMM_MC) plan->mc = gemm_max(mr, gemm_min(GEMM_MC, FINISHED_FLOATS / plan->k) / mr * mr);
-}
-
 static fnn_status init(fnn_op *op) {
     const conv2d_problem *p = op->problem;
     const int prologue = p->in_affine || p->in_activation;
@@ -66,10 +59,10 @@ static fnn_status init(fnn_op *op) {
                                         .place = plan->place};
     fnn_gemm_plan_init(&plan->gemm, op->k, p->statistics ? GEMM_STATISTICS : GEMM_SHARED, p->groups,
                        p->n * p->oh * p->ow, p->oc / p->groups, filter);
-    const int finished = prologue && is_pointwise(p); /* a few rows at a time */
+    const int finished = prologue && is_pointwise(p); /* a tile of rows at a time */
     if (plan->pointwise || finished) fnn_gemm_plan_rows(&plan->gemm, op->k);
     if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
-    if (plan->gemm.group && finished) plan->pointwise = 1, plan_finished(&plan->gemm, op->k);
+    if (plan->gemm.group && finished) plan->pointwise = 1;
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);
