@@ -14,7 +14,7 @@
 #define ROWS_FIRST_FLOATS ((int64_t)256 << 10) /* most of B that stays in the second-level cache beside the rest */
 #define GROUP_PANELS 4                         /* least panels in a group of columns, where there are so many */
 #define GROUP_ROWS 1024                        /* least rows that meet a group where there are several */
-#define TURNED_RATIO 2                         /* least rows a column of a product that is turned, and its least k */
+#define TURNED_RATIO 1.5                       /* least rows a column of a product that is turned, and its least k */
 #define TURNED_K 64
 #define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
 #define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
@@ -115,7 +115,7 @@ void fnn_gemm_plan_rows(gemm_plan *p, const fnn_kernels *kernels) {
 }
 
 int fnn_gemm_plan_turned(gemm_plan *p, const fnn_kernels *kernels, int64_t m, int64_t n, int64_t k) {
-    if (m < TURNED_RATIO * n || k < TURNED_K || !fnn_gemm_group(kernels, m, n, k)) return 0;
+    if ((double)m < TURNED_RATIO * (double)n || k < TURNED_K || !fnn_gemm_group(kernels, m, n, k)) return 0;
     fnn_gemm_plan_init(p, kernels, GEMM_SHARED, 1, m, n, k);
     fnn_gemm_plan_rows(p, kernels);
     p->turned = 1;
