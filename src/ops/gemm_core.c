@@ -16,10 +16,11 @@
 #define GROUP_ROWS 1024                        /* least rows that meet a group where there are several */
 #define TURNED_RATIO 1.5                       /* least rows a column of a product that is turned, and its least k */
 #define TURNED_K 64
-#define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
-#define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
-#define ALIASING_FLOATS 1024    /* rows this far apart share a set of the first-level cache */
-#define SHORT_K 128             /* up to which storing C matters: its rows are better written from end to end */
+#define OWN_FLOATS ((int64_t)512 << 10) /* most of A that each thread reads whole to have columns of its own */
+#define TURNED_ROWS 112                 /* of a block of it: whole tiles and whole vectors at the widest level */
+#define ROWS_FIRST_PACKED 16384         /* floats of A packed at a time then */
+#define ALIASING_FLOATS 1024            /* rows this far apart share a set of the first-level cache */
+#define SHORT_K 128 /* up to which storing C matters: its rows are better written from end to end */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
@@ -472,11 +473,31 @@ static void run_private(const gemm_call *call, void *thread_scratch, const fnn_t
     }
 }
 
+/* Each thread keeps to columns of its own, which it packs itself: no thread waits, and what one wrote does not have to
+ * come from its cache to the other's. Each reads all of A then, which must be small enough for its own cache. */
+static int has_own_columns(const gemm_plan *p, const fnn_team *team) {
+    return p->turned && p->batch == 1 && p->nc >= p->n && p->panels % team->n == 0 && p->m * p->k <= OWN_FLOATS;
+}
+
+static void run_own_columns(const gemm_call *call, float *b, void *thread_scratch, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const int64_t nr = call->kernels->gemm_nr;
+    int64_t lo, hi;
+    fnn_share(p->panels, team->tid, team->n, &lo, &hi);
+    const int64_t n = gemm_min(p->n, hi * nr) - lo * nr;
+    call->b.pack(&call->b, call->kernels, 0, lo * nr, n, 0, p->k, b + lo * nr * p->k);
+    shared_rows(call, 0, 0, p->m, lo * nr, n, b + lo * nr * p->k, thread_scratch);
+}
+
 void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team) {
     const gemm_plan *p = call->plan;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
     if (!p->shared) {
         run_private(call, mine, team);
+        return;
+    }
+    if (has_own_columns(p, team)) {
+        run_own_columns(call, scratch, mine, team);
         return;
     }
     for (int64_t j = 0; j < p->n; j += p->nc) {
