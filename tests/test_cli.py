@@ -269,6 +269,40 @@ def test_augment_crops_and_mirrors_where_that_means_the_same():
     assert not np.array_equal(changed, pixels)
 
 
+QUICK = {  # the recipes of docs/results.md
+    "mnist": [],
+    "fashion-mnist": [
+        "--model",
+        "resnet20",
+        "--augment",
+        "--batch-size",
+        "128",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "0.1",
+        "--weight-decay",
+        "5e-4",
+    ],
+    "cifar10": ["--model", "cnn32", "--augment", "--epochs", "16", "--batch-size", "128", "--checkpoint"],
+}
+
+
+@pytest.mark.parametrize("data", QUICK)
+def test_quick_runs_a_recipe_on_digits_in_its_shape(data, tmp_path, capsys):
+    assert main(["train", "--data", data, "--quick", "--out", str(tmp_path), *QUICK[data]]) == 0
+    captured = capsys.readouterr()
+    assert f" on {data}: " in captured.out
+    assert "256 training images, 256 held out" in captured.out
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+    facts = json.loads(fn.load_metadata(tmp_path / "weights.safetensors")["fastnn"])
+    assert tuple(facts["input_shape"]) == {"cifar10": (3, 32, 32)}.get(data, (1, 28, 28))
+
+
+def test_quick_reads_a_folder_that_is_given(tmp_path, capsys):
+    assert "cifar10" in fails(capsys, "train", "--data", "cifar10", "--quick", "--data-dir", str(tmp_path))
+
+
 def test_augmented_training_differs(tmp_path, capsys):
     rows = []
     for option in ([], ["--augment"]):

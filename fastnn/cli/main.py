@@ -141,6 +141,11 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--weights", metavar="FILE", help="weights to start from")
     command.add_argument(
+        "--quick",
+        action="store_true",
+        help="two epochs of 256 images, to see that all works; without --data-dir, of digits in the data's shape",
+    )
+    command.add_argument(
         "--augment", action="store_true", help="train on random crops and, where they mean the same, mirror images"
     )
     command.add_argument(

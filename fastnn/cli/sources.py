@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Normalization", "augmented", "held_out", "training_parts"]
+__all__ = ["Normalization", "augmented", "held_out", "quick_parts", "training_parts"]
 
 MIRRORED = ("fashion-mnist", "cifar10")  # data whose images mean the same in a mirror; digits do not
+SHAPES = {"mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+QUICK = 256  # images of each part in a quick run
 HOLD_OUT = 0.2  # share of the digits that is never trained on
 
 
@@ -76,3 +78,25 @@ def training_parts(name: str, folder: str | None, download: bool, seed: int) -> 
 def held_out(name: str, folder: str | None, download: bool, seed: int) -> Any:
     """Return the held-out part of a data set; the seed matters for the digits only."""
     return _read(name, folder, download, train=False, seed=seed)
+
+
+def quick_parts(name: str, folder: str | None, seed: int) -> tuple[Any, Any]:
+    """Return a few images of both parts; without a folder the digits, enlarged to the shape of the data named."""
+    if folder is not None or name not in SHAPES:
+        train, test = training_parts(name, folder, False, seed)
+        return train[:QUICK], test[:QUICK]
+    train, test = (_enlarged(part[:QUICK], SHAPES[name]) for part in training_parts("digits", None, False, seed))
+    return train, test
+
+
+def _enlarged(part: Any, shape: tuple[int, ...]) -> Any:
+    """Return the 8 x 8 digits four times as large, cut to the shape, the same in each channel."""
+    from ..data import ArrayDataset
+
+    edge = (32 - shape[1]) // 2
+    x = part.x.repeat(4, axis=2).repeat(4, axis=3).repeat(shape[0], axis=1)
+    mean, std = list(part.mean) * shape[0], list(part.std) * shape[0]
+    return ArrayDataset(
+        np.ascontiguousarray(x[:, :, edge : edge + shape[1], edge : edge + shape[2]]), part.y,
+        classes=part.classes, scale=part.scale, mean=mean, std=std, name=part.name,
+    )  # fmt: skip

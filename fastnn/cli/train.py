@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from .bundle import Bundle, load_bundle, make_model, save_bundle
@@ -12,11 +13,12 @@ from .errors import UsageError, usage
 from .evaluate import EVALUATION_BATCH, measure
 from .recipes import Recipe, make_optimizer, make_schedule, recipe_for
 from .report import result_table
-from .sources import Normalization, augmented, training_parts
+from .sources import Normalization, augmented, quick_parts, training_parts
 
 __all__ = ["train"]
 
 INTERRUPTED = 130
+QUICK_EPOCHS = 2
 
 
 def train(args: argparse.Namespace) -> int:
@@ -37,7 +39,11 @@ def train(args: argparse.Namespace) -> int:
         schedule=args.schedule,
     )
     with usage():
-        train_set, test_set = training_parts(args.data, args.data_dir, args.download, args.seed)
+        if args.quick:
+            recipe = replace(recipe, epochs=min(recipe.epochs, QUICK_EPOCHS))
+            train_set, test_set = quick_parts(args.data, args.data_dir, args.seed)
+        else:
+            train_set, test_set = training_parts(args.data, args.data_dir, args.download, args.seed)
         folder = _make_folder(args.out or f"fastnn-{args.data}")
     bundle = _make_bundle(args, recipe, train_set)
     trainer, loader, test_loader = _make_trainer(args, bundle, recipe, train_set, test_set, folder)
