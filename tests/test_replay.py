@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,16 @@ def build(folder: Path, compiler: str, levels: dict[str, list[str]], extra: Sequ
     # Without OpenMP: its runtime is not built for the sanitizers.
     sources = [p for p in floor if p.stem != "team_openmp"] + [ROOT / "tests" / "c" / "replay.c"]
     base = [compiler, *FLAGS, *extra, *defines]
-    objects = []
-    for level, flags in levels.items():
-        objects.append(str(folder / f"{level}.o"))
-        run([*base, *flags, "-c", f"src/isa/{level}.c", "-o", objects[-1]])
+    units = [(source, []) for source in sources]
+    units += [(ROOT / "src" / "isa" / f"{level}.c", flags) for level, flags in levels.items()]
+    objects = [str(folder / f"{i}-{source.stem}.o") for i, (source, _) in enumerate(units)]
+    commands = [
+        [*base, *flags, "-c", str(source), "-o", made] for (source, flags), made in zip(units, objects, strict=True)
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(run, commands))
     program = folder / "replay"
-    run([*base, *map(str, sources), *objects, "-lm", "-o", str(program)])
+    run([*base, *objects, "-lm", "-o", str(program)])
     return program
 
 
