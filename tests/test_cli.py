@@ -289,18 +289,21 @@ QUICK = {  # the recipes of docs/results.md
 
 
 @pytest.mark.parametrize("data", QUICK)
-def test_quick_runs_a_recipe_on_digits_in_its_shape(data, tmp_path, capsys):
+def test_quick_runs_a_recipe_on_digits_in_its_shape(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("FASTNN_DATA_DIR", raising=False)
     assert main(["train", "--data", data, "--quick", "--out", str(tmp_path), *QUICK[data]]) == 0
     captured = capsys.readouterr()
-    assert f" on {data}: " in captured.out
+    assert f" on digits in the shape of {data}: " in captured.out
     assert "256 training images, 256 held out" in captured.out
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
     facts = json.loads(fn.load_metadata(tmp_path / "weights.safetensors")["fastnn"])
     assert tuple(facts["input_shape"]) == {"cifar10": (3, 32, 32)}.get(data, (1, 28, 28))
 
 
-def test_quick_reads_a_folder_that_is_given(tmp_path, capsys):
-    assert "cifar10" in fails(capsys, "train", "--data", "cifar10", "--quick", "--data-dir", str(tmp_path))
+def test_quick_reads_a_folder_that_is_named(tmp_path, capsys, monkeypatch):
+    assert "found nothing" in fails(capsys, "train", "--data", "cifar10", "--quick", "--data-dir", str(tmp_path))
+    monkeypatch.setenv("FASTNN_DATA_DIR", str(tmp_path))
+    assert "found nothing" in fails(capsys, "train", "--data", "cifar10", "--quick")
 
 
 def test_augmented_training_differs(tmp_path, capsys):

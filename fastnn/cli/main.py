@@ -143,7 +143,7 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--quick",
         action="store_true",
-        help="two epochs of 256 images, to see that all works; without --data-dir, of digits in the data's shape",
+        help="two epochs of 256 images, to see that all works; where no folder is named, of digits in the data's shape",
     )
     command.add_argument(
         "--augment", action="store_true", help="train on random crops and, where they mean the same, mirror images"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,11 @@ def held_out(name: str, folder: str | None, download: bool, seed: int) -> Any:
     return _read(name, folder, download, train=False, seed=seed)
 
 
-def quick_parts(name: str, folder: str | None, seed: int) -> tuple[Any, Any]:
-    """Return a few images of both parts; without a folder the digits, enlarged to the shape of the data named."""
-    if folder is not None or name not in SHAPES:
-        train, test = training_parts(name, folder, False, seed)
+def quick_parts(name: str, folder: str | None, download: bool, seed: int) -> tuple[Any, Any]:
+    """Return a few images of both parts; where no folder is named, the digits, enlarged to the shape of the data."""
+    named = folder is not None or download or "FASTNN_DATA_DIR" in os.environ
+    if named or name not in SHAPES:
+        train, test = training_parts(name, folder, download, seed)
         return train[:QUICK], test[:QUICK]
     train, test = (_enlarged(part[:QUICK], SHAPES[name]) for part in training_parts("digits", None, False, seed))
     return train, test

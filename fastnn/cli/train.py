@@ -41,14 +41,16 @@ def train(args: argparse.Namespace) -> int:
     with usage():
         if args.quick:
             recipe = replace(recipe, epochs=min(recipe.epochs, QUICK_EPOCHS))
-            train_set, test_set = quick_parts(args.data, args.data_dir, args.seed)
+            train_set, test_set = quick_parts(args.data, args.data_dir, args.download, args.seed)
         else:
             train_set, test_set = training_parts(args.data, args.data_dir, args.download, args.seed)
         folder = _make_folder(args.out or f"fastnn-{args.data}")
     bundle = _make_bundle(args, recipe, train_set)
     trainer, loader, test_loader = _make_trainer(args, bundle, recipe, train_set, test_set, folder)
+    enlarged = train_set.name == "digits" and args.data != "digits"
+    shown = f"digits in the shape of {args.data}" if enlarged else args.data
     print(
-        f"{recipe.model} on {args.data}: {_count(bundle.model):,} parameters, {len(train_set):,} training images, "
+        f"{recipe.model} on {shown}: {_count(bundle.model):,} parameters, {len(train_set):,} training images, "
         f"{len(test_set):,} held out; {recipe.optimizer}, lr {recipe.lr:g} ({recipe.schedule}), "
         f"batches of {recipe.batch_size}, {fn.get_num_threads()} threads",
         flush=True,
