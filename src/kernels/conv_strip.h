@@ -163,6 +163,26 @@ static inline __attribute__((always_inline)) void strip_step(const int R, const 
         }                                                                                                            \
     } while (0)
 
+/* Whether a tile finishes its outputs in registers. Where there are many shapes of tiles only those do that take nearly
+ * all of the time: the code for each of their vectors would be a tenth of the library. */
+#define STRIP_FINISHES(R, W, V) (STRIP_MR < 14 || ((R) * (W) >= STRIP_MR - 1 && (V) == STRIP_NV))
+
+/* The others', which go through memory once more. c, residual: of the first output. */
+static __attribute__((noinline)) void strip_finish(const fnn_strip *s, int outputs, int a_run, float *c,
+                                                   const float *residual) {
+    if (!s->bias && !residual && s->activation != FNN_ACT_RELU && s->activation != FNN_ACT_LEAKY_RELU) return;
+    const vf slope = v_set1(s->slope);
+    for (int i = 0; i < outputs; i++)
+        for (int64_t j = 0; j < s->n; j += VL) {
+            const int64_t at = i / a_run * s->c_run + i % a_run * s->c_pixel + j;
+            const int lanes = s->n - j < VL ? (int)(s->n - j) : VL;
+            vf v = gemm_read(c + at, lanes);
+            if (s->bias) v += gemm_read(s->bias + j, lanes);
+            if (residual) v += gemm_read(residual + at, lanes);
+            v_store_n(c + at, act_apply(v, s->activation, slope), lanes);
+        }
+}
+
 /* add: to what is there; the last pass finishes. */
 static inline __attribute__((always_inline)) void strip_store(const int R, const int W, const int V,
                                                               const fnn_strip *s, const fnn_strip_pass *pass, int add,
@@ -172,7 +192,8 @@ static inline __attribute__((always_inline)) void strip_store(const int R, const
     const int64_t c_run = s->c_run, c_pixel = s->c_pixel;
     const int tail = (int)s->n - (V - 1) * VL;
     if (add) STRIP_EACH(*v += gemm_read(c + at, lanes));
-    if (pass == s->pass + s->n_passes - 1) {
+    const int last = pass == s->pass + s->n_passes - 1;
+    if (last && STRIP_FINISHES(R, W, V)) {
         if (s->bias) {
             vf bias[STRIP_NV];
             STRIP_UNROLL for (int j = 0; j < V; j++) bias[j] = gemm_read(s->bias + j * VL, j == V - 1 ? tail : VL);
@@ -187,6 +208,7 @@ static inline __attribute__((always_inline)) void strip_store(const int R, const
         STRIP_EACH(v_store(c + at, *v));
     else
         STRIP_EACH(if (j == V - 1) v_store_n(c + at, *v, lanes); else v_store(c + at, *v));
+    if (last && !STRIP_FINISHES(R, W, V)) strip_finish(s, R * W, W, c, s->residual ? s->residual + first : NULL);
 }
 
 /* A pass over lines of taps [t0, t1) of output line `line`. ahead: lines of memory to ask for meanwhile, one every two

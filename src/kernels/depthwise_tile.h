@@ -24,6 +24,7 @@ enum { DW_LINES = 2, DW_SPREAD = FNN_DEPTHWISE_SPREAD };
 #define DW_EVEN(columns) (((columns) + 1) / 2 * 2)
 #define DW_MOST_COLUMNS DW_EVEN(DW_COLUMNS)
 #define DW_MOST_LINES DW_WINDOW(DW_LINES, 5, 2)
+#define DW_TAIL_COLUMNS 2 /* of tiles of a partial vector, which is one of many: they shall be small, not fast */
 
 /* Tiles inside the image; at its border or cut short; the same with a partial vector at the end. */
 enum { DW_INNER, DW_BORDER, DW_TAIL };
@@ -40,6 +41,10 @@ typedef struct dw_tile {
 } dw_tile;
 
 typedef void dw_tile_fn(const fnn_depthwise_band *b, const dw_tile *t);
+
+DW_INLINE vf dw_read(const int mode, const float *p, int lanes) {
+    return mode == DW_TAIL ? v_load_n(p, lanes) : v_load(p);
+}
 
 /* Bits of the count positions from first that lie in [lo, hi). */
 static inline uint32_t dw_inside(int64_t first, int64_t count, int64_t lo, int64_t hi) {
@@ -68,14 +73,14 @@ DW_INLINE void dw_epilogue(const int T, const int mode, const fnn_depthwise_band
                            int lanes, vf acc[DW_LINES][DW_MOST_COLUMNS]) {
     const vf slope = v_set1(b->slope);
     if (b->bias) {
-        const vf bias = gemm_read(b->bias + c, lanes);
+        const vf bias = dw_read(mode, b->bias + c, lanes);
         DW_EACH(*v += bias)
     }
     if (t->residual) {
         const float *p = t->residual + c;
         DW_EACH(const float *at = p + (r * b->dst_w + q) * b->channels;
                 if (mode == DW_INNER ||
-                    ((t->dst_lines >> r & 1) && (t->dst_columns >> q & 1))) *v += gemm_read(at, lanes))
+                    ((t->dst_lines >> r & 1) && (t->dst_columns >> q & 1))) *v += dw_read(mode, at, lanes))
     }
     if (b->activation == FNN_ACT_RELU) DW_EACH(*v = act_apply(*v, FNN_ACT_RELU, slope))
     if (b->activation == FNN_ACT_LEAKY_RELU) DW_EACH(*v = act_apply(*v, FNN_ACT_LEAKY_RELU, slope))
@@ -92,6 +97,8 @@ DW_INLINE void dw_store(const int T, const int mode, const fnn_depthwise_band *b
             if (mode != DW_INNER && !(t->dst_columns >> q & 1)) continue;
             if (mode != DW_TAIL && past)
                 v_stream(at, acc[r][q]);
+            else if (mode != DW_TAIL)
+                v_store(at, acc[r][q]);
             else
                 v_store_n(at, acc[r][q], lanes);
         }
@@ -120,7 +127,8 @@ DW_INLINE void dw_tile_run(const int K, const int S, const int T, const int mode
                 if (!dw_begins(i, kh, K, S)) continue;
                 const float *p = weights + kh * K * pixel;
                 DW_HIDE(p);
-                DW_UNROLL for (int kw = 0; kw < K; kw++) w[kh][kw] = gemm_read(dw_walk(&p, kw, pixel, three), lanes);
+                DW_UNROLL for (int kw = 0; kw < K; kw++)
+                    w[kh][kw] = dw_read(mode, dw_walk(&p, kw, pixel, three), lanes);
             }
             const int ahead = i - DW_FIRST_SOON(K, S);
             if (mode != DW_INNER && !t->line[i]) continue;
@@ -131,7 +139,7 @@ DW_INLINE void dw_tile_run(const int K, const int S, const int T, const int mode
                 if (ahead >= 0 && ahead < DW_ADVANCE(DW_LINES, S) && j < DW_ADVANCE(T, S))
                     __builtin_prefetch(soon + j * VL, 0, 2);
                 if (mode != DW_INNER && !(t->columns >> j & 1)) continue;
-                const vf x = gemm_read(at, lanes);
+                const vf x = dw_read(mode, at, lanes);
                 DW_UNROLL for (int r = 0; r < DW_LINES; r++) DW_UNROLL for (int q = 0; q < T; q++) {
                     const int kh = DW_TAP(r, i, K, S), kw = DW_TAP(q, j, K, S);
                     if (kh >= 0 && kh < K && kw >= 0 && kw < K) acc[r][q] = v_fma(x, w[kh][kw], acc[r][q]);
@@ -151,7 +159,7 @@ DW_INLINE void dw_tile_run(const int K, const int S, const int T, const int mode
         dw_tile_run(K, S, T, DW_BORDER, b, t);                                                                       \
     }                                                                                                                \
     static void dw_tail_##K##x##S(const fnn_depthwise_band *b, const dw_tile *t) {                                   \
-        dw_tile_run(K, S, T, DW_TAIL, b, t);                                                                         \
+        dw_tile_run(K, S, DW_TAIL_COLUMNS, DW_TAIL, b, t);                                                           \
     }
 #define DW_NAMES(K, S) {dw_inner_##K##x##S, dw_border_##K##x##S, dw_tail_##K##x##S}
 
@@ -176,6 +184,18 @@ static inline int64_t dw_begin(int64_t p, int64_t before, int64_t K, int64_t S) 
     return S == DW_SPREAD ? p - ((p + before - DW_OFFSET(K)) & 1) : p;
 }
 
+/* The channels of a tile that fill no vector. The tile is used up. */
+static inline void dw_place_tail(const fnn_depthwise_band *b, dw_tile *t) {
+    const int64_t S = b->stride, advance = DW_ADVANCE(DW_TAIL_COLUMNS, S), next = DW_TAIL_COLUMNS * b->channels;
+    for (; t->dst_columns; t->dst_columns >>= DW_TAIL_COLUMNS, t->columns >>= advance) {
+        dw_tiles[b->kernel == 5][S][DW_TAIL](b, t);
+        for (int i = 0; i < DW_MOST_LINES; i++)
+            if (t->line[i]) t->line[i] += advance * b->channels;
+        t->soon += advance * b->channels, t->dst += next;
+        if (t->residual) t->residual += next;
+    }
+}
+
 /* The tile at (row, column) for all channels; lines: of the window, at the source's first column. */
 static inline void dw_place(const fnn_depthwise_band *b, dw_tile *t, const float *const *lines, int64_t row,
                             int64_t column, int inner_lines) {
@@ -193,7 +213,7 @@ static inline void dw_place(const fnn_depthwise_band *b, dw_tile *t, const float
     t->c0 = 0, t->c1 = whole;
     if (whole) tile[inner ? DW_INNER : DW_BORDER](b, t);
     t->c0 = whole, t->c1 = b->channels;
-    if (whole < b->channels) tile[DW_TAIL](b, t);
+    if (whole < b->channels) dw_place_tail(b, t);
 }
 
 static void depthwise_band(const fnn_depthwise_band *b) {

@@ -87,6 +87,30 @@ typedef struct gemm_ahead {
     const float *read, *write;
 } gemm_ahead;
 
+/* What the last block along k still does to one vector of C: bias, residual, activation, in this order. */
+static vf gemm_finished(const fnn_gemm_block *g, vf v, int64_t column, int64_t at, int lanes) {
+    if (g->bias) v += gemm_read(g->bias + column, lanes);
+    if (g->residual) v += gemm_read(g->residual + at, lanes);
+    return act_apply(v, g->activation, v_set1(g->slope));
+}
+
+/* The same for a tile that is not whole, which goes through memory once more: there are many of those, and code for
+ * each of their vectors would be most of the library. */
+static __attribute__((noinline)) void gemm_finish(const fnn_gemm_block *g, int m, int n, const int64_t *rows,
+                                                  int64_t column) {
+    if (!g->bias && !g->residual && g->activation != FNN_ACT_RELU && g->activation != FNN_ACT_LEAKY_RELU) return;
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j += VL) {
+            const int lanes = n - j < VL ? n - j : VL;
+            const int64_t at = rows[i] + column + j;
+            const vf v = gemm_finished(g, gemm_read(g->c + at, lanes), column + j, at, lanes);
+            if (lanes == VL)
+                v_store(g->c + at, v);
+            else
+                v_store_n(g->c + at, v, lanes);
+        }
+}
+
 /* M rows by V vectors, both constants of the caller. column: the tile's first column within the block. Two k a turn:
  * with more, GCC reorders the chains until accumulators spill; a loop within the loop costs 4 %. */
 static inline __attribute__((always_inline)) void gemm_tile(const int M, const int V, const int way,
@@ -113,7 +137,8 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
     float *const c = g->c + column;
     const int tail = g->n - column >= V * VL ? VL : (int)(g->n - column) - (V - 1) * VL;
     if (g->add_c) GEMM_EACH(*v += gemm_read(c + at, lanes));
-    if (g->last) {
+    const int whole = M == GEMM_MR && V == GEMM_NV;
+    if (whole && g->last) {
         if (g->bias) {
             vf bias[GEMM_NV];
             GEMM_UNROLL for (int j = 0; j < V; j++)
@@ -129,6 +154,7 @@ static inline __attribute__((always_inline)) void gemm_tile(const int M, const i
         GEMM_EACH(v_store(c + at, *v));
     else
         GEMM_EACH(if (j == V - 1) v_store_n(c + at, *v, lanes); else v_store(c + at, *v));
+    if (!whole && g->last) gemm_finish(g, M, (V - 1) * VL + tail, rows, column);
 }
 
 typedef void gemm_tile_fn(const fnn_gemm_block *g, const float *a, const float *b, const int64_t *rows,
