@@ -154,7 +154,10 @@ def test_info_says_what_runs(capsys):
         (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["train", "--model", "resnet9000", "--out", "{tmp}"], "expected one of .*, got 'resnet9000'"),
         (["train", "--data-dir", "{tmp}"], "the digits are shipped: expected --data of the files in"),
-        (["train", "--data", "mnist", "--data-dir", "{tmp}/nowhere"], "nowhere"),
+        (
+            ["train", "--data", "mnist", "--data-dir", "{tmp}/nowhere"],
+            r"nowhere, which does not exist; give its folder \(--data-dir\), or --download \(https:",
+        ),
         (["train", "--model", "garment", "--out", "{tmp}"], "at least 16 x 16, got 8 x 8"),
         (["train", "--out", "{tmp}/file"], "file: expected a folder to write to, got a file"),
         (["train", "--weights", "{tmp}/nowhere"], "nowhere: No such file or directory"),

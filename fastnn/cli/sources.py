@@ -59,6 +59,7 @@ def augmented(normalization: Normalization, data: str, shape: tuple[int, ...]) -
 
 def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: int) -> Any:
     from .. import datasets
+    from ..datasets._files import GIVE_OR_FETCH
 
     if name == "digits":
         if folder is not None:
@@ -67,7 +68,10 @@ def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: i
     readers = {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist, "cifar10": datasets.cifar10}
     if name not in readers:
         raise ValueError(f"expected the data to be one of digits, {', '.join(readers)}, got {name!r}")
-    return readers[name](folder, train, download=download)
+    try:
+        return readers[name](folder, train, download=download)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace(GIVE_OR_FETCH, "its folder (--data-dir), or --download")) from None
 
 
 def training_parts(name: str, folder: str | None, download: bool, seed: int) -> tuple[Any, Any]:

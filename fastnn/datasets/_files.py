@@ -9,9 +9,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["MAX_SIZE", "Published", "check", "find", "missing", "read_limited", "read_unpacked", "resolve_root"]
+__all__ = [
+    "GIVE_OR_FETCH",
+    "MAX_SIZE",
+    "Published",
+    "check",
+    "find",
+    "missing",
+    "read_limited",
+    "read_unpacked",
+    "resolve_root",
+]
 
 MAX_SIZE = 1 << 31  # bytes that an unverified file may unpack to
+GIVE_OR_FETCH = "its folder, or download=True"  # the command line says it in its own words
 _CHUNK = 1 << 20
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 
@@ -41,8 +52,9 @@ def find(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
     return None
 
 
-def missing(who: str, root: Path, wanted: str, remedy: str) -> FileNotFoundError:
-    """Return the error for files that are not there."""
+def missing(who: str, root: Path, wanted: str, url: str) -> FileNotFoundError:
+    """Return the error for files that are not there; ``url`` is where they could come from."""
+    remedy = f"give {GIVE_OR_FETCH} ({url})"
     if not root.exists():
         return FileNotFoundError(f"{who}: expected {wanted} in {root}, which does not exist; {remedy}")
     if not root.is_dir():

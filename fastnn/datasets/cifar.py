@@ -154,7 +154,7 @@ def _batches(root: Path, batches: tuple[str, ...], download: bool, verify: bool)
             return
     if not download:
         wanted = incomplete or f"{batches[0]}.bin (or .bin.gz, .bin.xz), {batches[0]}, or {_FORMS[0].archive}"
-        raise missing("cifar10", root, wanted, f"give its folder, or download=True ({_URL})")
+        raise missing("cifar10", root, wanted, _URL)
     yield from _from_archive(fetch("cifar10", _REMOTE, root / _FORMS[0].archive), _FORMS[0], batches, verify)
 
 

@@ -177,9 +177,7 @@ def _path(source: _Source, root: Path, name: str, download: bool) -> Path:
     if path is not None:
         return path
     if not download:
-        raise missing(
-            source.name, root, f"{name}.gz or {name}", f"give its folder, or download=True ({source.urls[0]})"
-        )
+        raise missing(source.name, root, f"{name}.gz or {name}", source.urls[0])
     urls = tuple(url + name + ".gz" for url in source.urls)
     return fetch(source.name, Remote(urls, source.packed_md5[name], MAX_SIZE), root / source.folders[0] / f"{name}.gz")
 
