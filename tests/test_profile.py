@@ -60,10 +60,14 @@ def test_a_profiled_step_trains_as_any_other() -> None:
 
 
 def test_steps_and_call_add_up_to_an_untimed_call() -> None:
-    result = fn.profile(training_step(), X, Y, rounds=15)
-    assert result.by_operation()["(call)"] == result.outside > 0
-    assert sum(step.seconds for step in result.steps) + result.outside == result.total
-    assert 0.7 < result.total / result.whole < 1.4, "within 5 % where nothing else runs"
+    """What is counted twice or not at all shows each time, what else the machine does now and then."""
+    step, shares = training_step(), []
+    while len(shares) < 8 and not any(0.9 < share < 1.1 for share in shares):
+        result = fn.profile(step, X, Y, rounds=9)
+        assert result.by_operation()["(call)"] == result.outside > 0
+        assert sum(s.seconds for s in result.steps) + result.outside == result.total
+        shares.append(result.total / result.whole)
+    assert 0.9 < shares[-1] < 1.1, f"timed over untimed, where 1 is expected: {shares}"
 
 
 def test_the_short_way_is_timed_too() -> None:
