@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import _core, nn
-from fastnn.graph import fusion
+from fastnn import nn
 from fastnn.models import SqueezeExcitation
+from fused_beside import check_beside_unfused, operations
 
 FORWARD = ["gated_norm_pool", "gated_norm"]
 BACKWARD = ["gated_norm_sums", "gated_norm_bwd"]
@@ -27,53 +27,25 @@ def block(channels: int = 21) -> nn.Module:
     )
 
 
-def data(seed: int = 0) -> tuple[Any, Any]:
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((3, 3, 9, 7), np.float32), rng.standard_normal((3, 5, 9, 7), np.float32)
-
-
-def results(model: nn.Module) -> list[Any]:
-    """Outputs, the gradient of the input and those of all parameters."""
-    x, dy = data()
-    y = model(x)
-    dx = model.backward(dy)
-    return [y, dx, *(p.grad for p in model.parameters())]
+def data() -> Any:
+    return np.random.default_rng(0).standard_normal((3, 3, 9, 7), np.float32)
 
 
 def names(model: nn.Module) -> list[str]:
-    text = str(model.plan(data()[0]))
-    return [name for name in FORWARD + BACKWARD if f"{name} " in text]
+    return operations(model, data(), FORWARD + BACKWARD)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_equals_the_unfused(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    _core.set_grain(0.0)
-    _core.set_poison(True)
-    fn.set_precision("exact")
-    for level in _core.levels():
-        _core.set_level(level)
-        with monkeypatch.context() as patch:
-            patch.setattr(fusion, "RULES", ())
-            plain = block().train(training)
-            assert names(plain) == []
-            expected = results(plain)
-        bits = set()
-        for threads in (1, 3):
-            fn.set_num_threads(threads)
-            model = block().train(training)
-            assert names(model) == FORWARD + (
-                BACKWARD if training else []
-            )  # in eval mode the backward's plan is its own
-            actual = results(model)
-            for value, want in zip(actual, expected, strict=True):
-                np.testing.assert_allclose(value, want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
-            bits.add(b"".join(value.tobytes() for value in actual))
-        assert len(bits) == 1, f"level {level}: other bits on 3 threads"
+def test_equals_the_unfused(training: bool) -> None:
+    check_beside_unfused(
+        lambda: block().train(training), data(), FORWARD + BACKWARD, off=None, same_bits=0,
+        expected=FORWARD + (BACKWARD if training else []),  # in eval mode the backward has a plan of its own
+    )  # fmt: skip
 
 
 def test_the_forward_alone() -> None:
     model = block().eval()
-    x, _ = data()
+    x = data()
     with fn.no_grad():
         assert names(model) == FORWARD
         between = fn.silu(model[1](model[0](x)))
@@ -91,7 +63,7 @@ def test_not_where_the_value_is_read_elsewhere() -> None:
             return self.squeeze(z) + z
 
     model = Both()
-    x, _ = data()
+    x = data()
     assert names(model) == []
     z = fn.silu(model.norm(x))
     np.testing.assert_allclose(model(x), model.squeeze(z) + z, rtol=1e-6, atol=1e-6)

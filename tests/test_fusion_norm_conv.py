@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import _core, nn
+from fastnn import nn
 from fastnn.graph import fusion
 from fastnn.graph.fusion.norm_conv import norm_into_depthwise
+from fused_beside import check_beside_unfused, operations, results
 
 FUSED = ["norm_conv2d", "norm_conv2d_bwd_weights"]
 
@@ -31,41 +32,19 @@ def data() -> Any:
     return np.random.default_rng(0).standard_normal((3, 3, 13, 9), np.float32)
 
 
-def results(model: nn.Module) -> list[Any]:
-    """Outputs, the gradient of the input and those of all parameters."""
-    y = model(data())
-    dx = model.backward(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
-    return [y, dx, *(p.grad for p in model.parameters())]
-
-
 def names(model: nn.Module) -> list[str]:
-    text = str(model.plan(data()))
-    return [name for name in FUSED if f"{name} " in text]
+    return operations(model, data(), FUSED)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.ReLU])
-def test_the_bits_of_the_unfused(
-    activation: type[nn.Module], size: int, stride: int, training: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _core.set_grain(0.0)
-    _core.set_poison(True)
-    fn.set_precision("exact")  # else batch norm is folded into the weights before it in eval mode
-    for level in _core.levels():
-        _core.set_level(level)
-        with monkeypatch.context() as patch:
-            patch.setattr(fusion, "RULES", tuple(r for r in fusion.RULES if r is not norm_into_depthwise))
-            plain = block(activation, size, stride).train(training)
-            assert names(plain) == []
-            expected = results(plain)
-        for threads in (1, 3):
-            fn.set_num_threads(threads)
-            model = block(activation, size, stride).train(training)
-            assert names(model) == (FUSED if training else FUSED[:1])  # in eval mode the backward has a plan of its own
-            for value, want in zip(results(model), expected, strict=True):
-                assert value.tobytes() == want.tobytes(), (level, threads)
+def test_the_bits_of_the_unfused(activation: type[nn.Module], size: int, stride: int, training: bool) -> None:
+    check_beside_unfused(
+        lambda: block(activation, size, stride).train(training), data(), FUSED, off=[norm_into_depthwise],
+        expected=FUSED if training else FUSED[:1],  # in eval mode the backward has a plan of its own
+    )  # fmt: skip
 
 
 def test_the_forward_alone() -> None:
@@ -126,7 +105,7 @@ def test_not_after_a_residual_sum(activation: type[nn.Module], training: bool, m
     fn.manual_seed(0)
     model = Residual().train(training)
     assert names(model) == []
-    actual = results(copy.deepcopy(model))
+    actual = results(copy.deepcopy(model), data())
     monkeypatch.setattr(fusion, "RULES", ())
-    for value, want in zip(actual, results(model), strict=True):
+    for value, want in zip(actual, results(model, data()), strict=True):
         np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-5)

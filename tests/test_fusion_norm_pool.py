@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import _core, nn
+from fastnn import nn
 from fastnn.graph import fusion
 from fastnn.graph.fusion.norm_pool import norm_into_max_pool
+from fused_beside import check_beside_unfused, operations
 
 FUSED = ["norm_pool2d", "norm_pool2d_bwd"]
 
@@ -33,42 +34,17 @@ def data() -> Any:
     return x
 
 
-def results(model: nn.Module) -> list[Any]:
-    """Outputs, the gradient of the input and those of all parameters."""
-    y = model(data())
-    dx = model.backward(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
-    return [y, dx, *(p.grad for p in model.parameters())]
-
-
 def names(model: nn.Module, x: Any = None) -> list[str]:
-    made = [row[2] for row in model.plan(data() if x is None else x).rows()]
-    return [name for name in FUSED if name in made]
+    return operations(model, data() if x is None else x, FUSED)
 
 
 @pytest.mark.parametrize("channels", [16, 37, 64])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_equals_the_unfused(training: bool, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    _core.set_grain(0.0)
-    _core.set_poison(True)
-    fn.set_precision("exact")  # else batch norm is folded into the weights before it in eval mode
-    for level in _core.levels():
-        _core.set_level(level)
-        with monkeypatch.context() as patch:
-            patch.setattr(fusion, "RULES", tuple(r for r in fusion.RULES if r is not norm_into_max_pool))
-            plain = block(channels).train(training)
-            assert names(plain) == []
-            expected = results(plain)
-        bits = set()
-        for threads in (1, 3):
-            fn.set_num_threads(threads)
-            model = block(channels).train(training)
-            assert names(model) == (FUSED if training else FUSED[:1])  # in eval mode the backward has its own plan
-            actual = results(model)
-            assert actual[0].tobytes() == expected[0].tobytes(), (level, threads)
-            for value, want in zip(actual, expected, strict=True):
-                np.testing.assert_allclose(value, want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
-            bits.add(b"".join(value.tobytes() for value in actual))
-        assert len(bits) == 1, f"level {level}: other bits on 3 threads"
+def test_equals_the_unfused(training: bool, channels: int) -> None:
+    check_beside_unfused(
+        lambda: block(channels).train(training), data(), FUSED, off=[norm_into_max_pool], same_bits=1,
+        expected=FUSED if training else FUSED[:1],  # in eval mode the backward has a plan of its own
+    )  # fmt: skip
 
 
 def test_no_number_is_a_maximum() -> None:
