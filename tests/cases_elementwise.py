@@ -226,6 +226,10 @@ def movement_cases() -> Iterator[Case]:
             yield Case("convert", f"{label}_{kind}", (Input(shape, kind),), {}, group)
     yield Case("convert", "vector_int64", (Input((9,), "int64"),), {})
     yield Case("convert", "rows_uint8", (Input((5, 7), "uint8"),), {})
+    for label, shape, group in [*images, ("rows", (5, 7), "basic"), ("cube", (2, 3, 70), "basic")]:
+        constants = (f(shape[1]), p(shape[1]))
+        for kind in ("uint8", "normal")[: 1 if group == "tails" else 2]:
+            yield Case("normalize_channels", f"{label}_{kind}", (Input(shape, kind), *constants), {}, group)
     permutations: list[tuple[str, Shape, Shape]] = [
         ("transpose", (5, 7), (1, 0)), ("cube", (2, 3, 4), (2, 0, 1)), ("to_nhwc", (2, 5, 3, 4), (0, 2, 3, 1)),
         ("swap_pixels", (2, 5, 3, 4), (0, 1, 3, 2)), ("reverse", (2, 5, 3, 4), (3, 2, 1, 0)),

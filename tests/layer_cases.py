@@ -201,6 +201,17 @@ def norms() -> list[Layer]:
             "LocalResponseNorm(3, alpha=0.01, beta=0.75, k=1.0)",
             wrong=((ROWS, "expected 3-D (N, C, L) or 4-D (N, C, H, W) input, got shape (4, 3)"),),
         ),
+        Layer(
+            lambda: nn.Normalize([0.5, 0.0, -1.0], [2.0, 1.0, 0.25], scale=1 / 255),
+            IMAGE,
+            IMAGE,
+            "Normalize(mean=[0.5, 0.0, -1.0], std=[2.0, 1.0, 0.25], scale=0.00392157)",
+            wrong=(
+                ((2, 4, 6, 5), "expected input with 3 channels, got shape (2, 4, 6, 5)"),
+                ((3,), "expected input of shape (N, C, ...), got shape (3,)"),
+            ),
+        ),
+        Layer(lambda: nn.Normalize(0.5), SIGNAL, SIGNAL, "Normalize(mean=[0.5], std=[1.0], scale=1)"),
         Layer(lambda: nn.LocalResponseNorm(2), SIGNAL, SIGNAL, "LocalResponseNorm(2, alpha=0.0001, beta=0.75, k=1.0)"),
     ]
 

@@ -41,7 +41,7 @@ ALWAYS_EXACT = words(
 # Sums and products of small whole numbers: exact in float32.
 WHOLE_EXACT = words(
     "linear linear_bwd_data linear_bwd_weights matmul conv2d conv2d_bwd_data conv2d_bwd_weights sum sum_squares "
-    "max_pool2d_bwd adaptive_max_pool2d_bwd prelu prelu_bwd"
+    "max_pool2d_bwd adaptive_max_pool2d_bwd prelu prelu_bwd normalize_channels"
 )
 # The same where the coefficients are powers of two or whole numbers.
 WHOLE_EXACT_IF: dict[str, Callable[[Case], bool]] = {
@@ -56,7 +56,7 @@ WHOLE_EXACT_IF: dict[str, Callable[[Case], bool]] = {
 }
 
 # On absolute values the result is the largest of the sums on the way to it.
-LARGEST_SUM_IS_LAST = WHOLE_EXACT - {"prelu", "prelu_bwd"}
+LARGEST_SUM_IS_LAST = WHOLE_EXACT - {"prelu", "prelu_bwd", "normalize_channels"}
 
 
 # Winograd's convolution: the largest error over the root of the mean square of the results.
@@ -153,7 +153,7 @@ LINEAR = words(
 RELATIVE = words(
     "sigmoid exp pow div softmax sum_squares clip_coef hardsigmoid hardsigmoid_bwd leaky_relu leaky_relu_bwd prelu "
     "dropout batch_norm_update lp_pool2d amax_bwd tanh "
-    "local_response_norm mse_loss l1_loss"
+    "local_response_norm mse_loss l1_loss normalize_channels"
 )
 # Errors are a few eps of the result or of what is subtracted on the way, at most the input at this position.
 RELATIVE_TO_INPUT = {

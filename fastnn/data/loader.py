@@ -31,7 +31,8 @@ class DataLoader:
     """Iterates over a dataset in batches, each a tuple of fresh arrays.
 
     Images of shape (N, C, H, W) come in channels-last memory when the dataset holds them so (those of
-    `fastnn.datasets` do), which training reads without a reorder.
+    `fastnn.datasets` do), which training reads without a reorder. Bytes stay bytes unless a transform converts them:
+    a network that begins with `fastnn.nn.Normalize` takes them so.
 
     Parameters
     ----------

@@ -14,7 +14,19 @@ LEAST_SUM = 16 << 20  # the same where a residual is read too
 SMALL = 16  # an input so many times smaller than the value may live longer for it
 
 # One pass over their input, which the backward needs anyway.
-CHEAP = ("batch_norm", "relu", "leaky_relu", "relu6", "silu", "hardswish", "sigmoid", "hardsigmoid", "mul", "dropout")
+CHEAP = (
+    "batch_norm",
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "silu",
+    "hardswish",
+    "sigmoid",
+    "hardsigmoid",
+    "mul",
+    "dropout",
+    "normalize_channels",
+)
 
 
 def recompute(calls: Sequence[Call], stop: Node | None, kept: set[Node]) -> list[Call]:

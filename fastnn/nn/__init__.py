@@ -53,7 +53,7 @@ from .loss import (
     SSELoss,
 )
 from .module import Module
-from .normalization import BatchNorm1d, BatchNorm2d, LocalResponseNorm
+from .normalization import BatchNorm1d, BatchNorm2d, LocalResponseNorm, Normalize
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool1d,
@@ -112,6 +112,7 @@ __all__ = [
     "MultiMarginLoss",
     "MulticlassHingeLoss",
     "NLLLoss",
+    "Normalize",
     "PReLU",
     "Parameter",
     "ReLU",

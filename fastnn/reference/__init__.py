@@ -90,6 +90,7 @@ from .normalization import (
     batch_norm_update,
     local_response_norm,
     local_response_norm_bwd,
+    normalize_channels,
 )
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import (
@@ -198,6 +199,7 @@ __all__ = [
     "norm_conv2d_bwd_weights",
     "norm_pool2d",
     "norm_pool2d_bwd",
+    "normalize_channels",
     "pad",
     "permute",
     "pow",

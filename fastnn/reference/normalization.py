@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy, 2015), local response normalisation (Krizhevsky et al., 2012)."""
+"""Batch normalisation (Ioffe and Szegedy, 2015), local response normalisation (Krizhevsky et al., 2012), pixels."""
 
 from __future__ import annotations
 
@@ -89,6 +89,12 @@ def batch_norm_update(
         old = running.astype(np.float64)
         running[...] = old + rate * (new - old)
     num_batches += 1
+
+
+@wide
+def normalize_channels(x: Array, shift: Array, factor: Array) -> Array:
+    """(x - shift) factor, one of each a channel."""
+    return (x - _per_channel(shift, x.ndim)) * _per_channel(factor, x.ndim)
 
 
 @wide

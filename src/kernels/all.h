@@ -10,6 +10,7 @@
 #include "binary.h"
 #include "reduce.h"
 #include "copy.h"
+#include "normalize.h"
 #include "softmax.h"
 #include "random.h"
 

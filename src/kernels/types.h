@@ -328,6 +328,12 @@ typedef struct fnn_copy_2d {
     int64_t rows, n, x_row, x_col, y_row, y_col;
 } fnn_copy_2d;
 
+/* rows x c elements of x, strides in elements, to y; shift and factor one a column. */
+typedef struct fnn_normalize {
+    int64_t rows, c, x_row, x_col, y_row, y_col;
+    const float *shift, *factor;
+} fnn_normalize;
+
 /* ---- pooling -------------------------------------------------------------------------------------------- */
 
 /* One window along one axis: its taps inside the input are first, first + step, ... (count of them); label is the

@@ -72,7 +72,8 @@ class Normalize(Transform):
 
     Notes
     -----
-    Channels are axis 1 of a batch (N, C, ...). A channel that never varies is divided by 1.
+    Channels are axis 1 of a batch (N, C, ...). A channel that never varies is divided by 1. `fastnn.nn.Normalize` is
+    the same as a network's first layer, which spares the loader the conversion of bytes.
 
     Examples
     --------

@@ -1,8 +1,11 @@
-"""Batch normalization in its parts (statistics, application, running averages) and local response normalization."""
+"""Batch normalization in its parts (statistics, application, running averages), local response norm, and pixels."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..node import Node, apply
 from ..primitive import Call, Primitive, Step, register
@@ -244,3 +247,53 @@ class LocalResponseNormBwd(Primitive):
     def lower(self, call: Call) -> list[Step]:
         fields = _lrn_fields(call, _node(call.inputs[1]).spec)
         return [Step(self.name, fields, [*call.inputs, call.outputs[0]])]
+
+
+# ---- pixels as they are stored ----
+
+_STORED = {"float32": 0, "uint8": 1}  # fnn_dtype
+
+
+@register
+class NormalizeChannels(Primitive):
+    """(x - shift) factor by channel as float32, bytes read as they are."""
+
+    name = "normalize_channels"
+    inputs = "x:any shift:c factor:c"
+
+    def infer(self, x: Spec, shift: Spec, factor: Spec) -> Spec:
+        if x.ndim < 2:
+            raise ValueError(f"expected input of shape (N, C, ...), got shape {x.shape}")
+        if x.dtype not in _STORED:
+            raise TypeError(f"expected input of dtype {' or '.join(_STORED)}, got {x.dtype}")
+        if shift.shape == factor.shape and shift.ndim == 1 and shift.shape[0] != x.shape[1]:
+            raise ValueError(f"expected input with {shift.shape[0]} channels, got shape {x.shape}")
+        _expect_vector("shift", shift, x.shape[1])
+        _expect_vector("factor", factor, x.shape[1])
+        return Spec.activation(x.shape)
+
+    def lower(self, call: Call) -> list[Step]:
+        x, shift, factor = (_node(i) for i in call.inputs)
+        y = call.outputs[0]
+        n, c, *size = x.shape
+        sizes = {"n": n, "c": c, "pixels": math.prod(size)}
+        last = {f"{name}_last": int(_channels_last(v.spec)) for name, v in (("x", x), ("y", y))}
+        return [Step(self.name, {"dtype": _STORED[x.dtype], **sizes, **last}, [x, shift, factor, y])]
+
+    def gradient(self, call: Call, needs: tuple[bool, ...], *dys: Node | None) -> Grads:
+        x, shift, factor = (_node(i) for i in call.inputs)
+        dy, axes = _node(dys[0]), (0, *range(2, x.ndim))
+        dx = apply("mul", dy, _per_channel(factor, x.ndim)) if needs[0] or needs[1] else None
+        dshift = (
+            apply("affine", apply("sum", dx, axes=axes, keepdims=False), scale=-1.0, shift=0.0) if needs[1] else None
+        )
+        dfactor = None
+        if needs[2]:
+            one = apply("normalize_channels", x, shift, np.ones(factor.shape, np.float32))
+            dfactor = apply("sum", apply("mul", dy, one), axes=axes, keepdims=False)
+        return dx if needs[0] else None, dshift, dfactor
+
+
+def _channels_last(x: Spec) -> bool:
+    """Whether the values of a pixel lie side by side; so they do, too, where an image is one pixel or one channel."""
+    return x.layout == "nhwc" or x.shape[1] == 1 or math.prod(x.shape[2:]) == 1

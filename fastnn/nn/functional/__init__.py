@@ -40,7 +40,7 @@ from .loss import (
     smooth_l1_loss,
     sse_loss,
 )
-from .normalization import batch_norm, local_response_norm, normalize
+from .normalization import batch_norm, local_response_norm, normalize, normalize_channels
 from .pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -134,6 +134,7 @@ __all__ = [
     "multiclass_hinge_loss",
     "nll_loss",
     "normalize",
+    "normalize_channels",
     "one_hot",
     "pad",
     "permute",

@@ -1,4 +1,4 @@
-"""Normalization: batch norm and local response norm."""
+"""Normalization: batch norm, local response norm, pixels by channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastnn.graph import apply, as_node, current_trace, eager, run_primitive
 
 from ._common import Tensor, as_image, expect_ndim, naming
 
-__all__ = ["batch_norm", "local_response_norm", "normalize"]
+__all__ = ["batch_norm", "local_response_norm", "normalize", "normalize_channels"]
 
 
 def _as_planes(input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -167,3 +167,25 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     size = x.abs()
     norm = ((size**power).sum(axis, True)) ** (1.0 / power) if power != 1.0 else size.sum(axis, True)
     return x / norm.clamp(min=floor)
+
+
+@eager
+def normalize_channels(input: Tensor, shift: Tensor, factor: Tensor) -> Tensor:
+    """Return (input - shift) * factor with one shift and factor a channel, as float32; `nn.Normalize` is the layer.
+
+    Bytes and float32 are read as they are, other numbers converted first. Each of the two operations is rounded, as
+    in NumPy.
+
+    Shape: input and output (N, C, ...); shift and factor (C,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn.nn.functional as F
+    >>> F.normalize_channels(np.array([[3, 9]], np.uint8), np.array([1.0, 5.0]), np.array([0.5, 2.0])).tolist()
+    [[1.0, 8.0]]
+    """
+    x = as_node(input)
+    if x.dtype not in ("float32", "uint8"):
+        x = apply("convert", x)
+    return apply("normalize_channels", x, shift, factor)
