@@ -16,7 +16,7 @@ from bound import Bound
 from kernel import Kernel
 from kernel_cases import kernels
 from measure import peak_gflops
-from peer_kernels import bandwidth
+from roof import bandwidth
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,7 +35,7 @@ def test_kernel(benchmark: Any, threads: int, kernel: Kernel) -> None:
     seconds = benchmark.stats.stats.median
     needed = 1e-9 * kernel.flops / peak_gflops(threads)
     if kernel.each:
-        needed = max(needed, 1e-9 * kernel.bytes / bandwidth(kernel.traffic, kernel.each, threads))
+        needed = max(needed, 1e-9 * kernel.bytes / bandwidth(kernel.traffic, kernel.each, kernel.rotates, threads))
         benchmark.extra_info["gigabytes_per_second"] = 1e-9 * kernel.bytes / seconds
     benchmark.extra_info.update(
         gflops=1e-9 * kernel.flops / seconds,

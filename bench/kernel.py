@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from roof import ROTATE_FROM
+
 __all__ = ["Kernel", "primitive"]
 
 Array = np.ndarray
@@ -17,8 +19,9 @@ Array = np.ndarray
 class Kernel:
     """One computation to time.
 
-    ``traffic`` is how many arrays of ``each`` floats it reads, updates in place and writes: with it the roof is
-    bandwidth as well as multiply-adds. ``networks`` says how often each network has it, for weighted means.
+    ``traffic``: for each time that it goes over memory, how many arrays of ``each`` floats it reads, updates
+    in place and writes; ``more`` counts bytes besides. With them the roof is bandwidth as well as multiply-adds.
+    ``networks`` says how often each network has it, for weighted means.
     """
 
     suite: str
@@ -29,8 +32,10 @@ class Kernel:
     flops: float
     check: Callable[[list[Array], list[Array]], None]
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    traffic: tuple[int, int, int] = (0, 0, 0)
+    traffic: tuple[tuple[int, int, int], ...] = ()
     each: int = 0
+    more: float = 0.0
+    largest: int = 0  # elements of the largest tensor, where that is not ``each``
     networks: Mapping[str, int] = field(default_factory=dict)
     quick: bool = False
     setup: Callable[..., Any] | None = None  # run once before: its nodes are the call's last arguments
@@ -38,8 +43,13 @@ class Kernel:
     @property
     def bytes(self) -> float:
         """Bytes that it must move; an update is a read and a write."""
-        reads, updates, writes = self.traffic
-        return 4.0 * (reads + 2 * updates + writes) * self.each
+        arrays = sum(reads + 2 * updates + writes for reads, updates, writes in self.traffic)
+        return 4.0 * arrays * self.each + self.more
+
+    @property
+    def rotates(self) -> bool:
+        """Whether each call takes other operands, for a cache would hold them until the next."""
+        return 4 * max(self.each, self.largest) > ROTATE_FROM
 
 
 def primitive(name: str, **attrs: Any) -> Callable[..., Any]:

@@ -101,11 +101,17 @@ def convolution(
         flops=layer.flops(batch),
         check=lambda arrays, results: check_convolution(which, layer, arrays, results[0], exact),
         attrs=attrs | {"x": x, "w": w},
-        traffic=(1, 0, 1) if layer.depthwise else (0, 0, 0),
-        each=(math.prod(x) + math.prod(y)) // 2 if layer.depthwise else 0,
+        traffic=(depthwise_traffic(which, layer.stride**2),) if layer.depthwise else (),
+        each=math.prod(y) if layer.depthwise else 0,
+        largest=math.prod(x) if layer.depthwise else 0,
         networks=networks,
         quick=quick,
     )
+
+
+def depthwise_traffic(which: str, inputs: int) -> tuple[int, int, int]:
+    """Arrays of the output's size that a depthwise convolution reads, updates and writes: ``inputs`` are x."""
+    return {"forward": (inputs, 0, 1), "bwd-data": (1, 0, inputs), "bwd-weights": (1 + inputs, 0, 0)}[which]
 
 
 def signs(rng: np.random.Generator, *shape: int) -> Array:

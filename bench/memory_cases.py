@@ -94,7 +94,7 @@ def _batch_norm(what: str, n: int, c: int, size: int, relu: bool, quick: bool) -
         flops=0.0,
         check=check,
         attrs={"relu": relu},
-        traffic=(2, 0, 1) if what == "bn-forward" else (4, 0, 1),
+        traffic=((1, 0, 0), (1, 0, 1)) if what == "bn-forward" else ((2, 0, 0), (2, 0, 1)),
         each=n * c * size * size,
         quick=quick,
         setup=None if what == "bn-forward" else setup,
@@ -156,6 +156,7 @@ def _pool(
     wide = kernel == h
     traffic = (1, 0, 0) if wide and not backward else (0, 0, 1) if wide else (1, 0, 4) if backward else (4, 0, 1)
     each = math.prod(shape) if wide else n * c * out * out
+    indices = float(each) if kind == "max_pool2d" else 0.0  # a byte a window
     if kind == "lp_pool2d" and backward:  # dy, y, and four times as much of x and dx
         traffic, each = (3, 0, 2), 2 * each
     return Kernel(
@@ -167,8 +168,10 @@ def _pool(
         flops=0.0,
         check=check,
         attrs=given | {"shape": shape},
-        traffic=traffic,
+        traffic=(traffic,),
         each=each,
+        more=indices,
+        largest=math.prod(shape),
         quick=shape == (64, 6, 28, 28) and kind == "max_pool2d",
     )
 
@@ -211,7 +214,7 @@ def _elementwise(name: str, size: int) -> Kernel:
         flops=0.0,
         check=check,
         attrs=attrs,
-        traffic=(count, 0, 1),
+        traffic=((count, 0, 1),),
         each=size,
         quick=size == 10**5 and name in ("relu", "silu"),
     )
@@ -239,7 +242,7 @@ def _losses(size: int) -> Iterator[Kernel]:
         call=primitive("softmax", axis=1),
         operands=lambda rng: [normal(rng, *shape)],
         check=lambda arrays, results: close(results, reference.softmax(*arrays, axis=1)),
-        traffic=(1, 0, 1),
+        traffic=((1, 0, 1),),
     )
     yield common(
         name=f"cross_entropy {shape[0]}x{shape[1]}",
@@ -247,7 +250,7 @@ def _losses(size: int) -> Iterator[Kernel]:
         call=primitive("cross_entropy", **attrs),
         operands=with_targets,
         check=lambda arrays, results: close(results, reference.cross_entropy(*arrays, **attrs)),
-        traffic=(1, 0, 0),
+        traffic=((1, 0, 0),),
     )
     yield common(
         name=f"cross_entropy_bwd {shape[0]}x{shape[1]}",
@@ -255,7 +258,7 @@ def _losses(size: int) -> Iterator[Kernel]:
         call=backward,
         operands=lambda rng: [*with_targets(rng), np.ones((), np.float32)],
         check=check_bwd,
-        traffic=(1, 0, 1),
+        traffic=((1, 0, 1),),
     )
     yield common(
         name=f"mse_loss {size}",
@@ -263,7 +266,7 @@ def _losses(size: int) -> Iterator[Kernel]:
         call=primitive("mse_loss", reduction="mean"),
         operands=lambda rng: [normal(rng, size), normal(rng, size)],
         check=lambda arrays, results: close(results, reference.mse_loss(*arrays, reduction="mean")),
-        traffic=(2, 0, 0),
+        traffic=((2, 0, 0),),
     )
 
 
@@ -279,7 +282,7 @@ def _dropout(size: int) -> Kernel:
         check=lambda arrays, results: close(
             [results[0][:1000]], reference.dropout(arrays[0][:1000], arrays[1], **attrs)
         ),
-        traffic=(1, 0, 1),
+        traffic=((1, 0, 1),),
         each=size,
     )
 
@@ -315,7 +318,7 @@ def _optimizer(name: str, size: int) -> Kernel:
         flops=0.0,
         check=check,
         attrs=attrs,
-        traffic=(1, 3, 0) if adam else (1, 2, 0),
+        traffic=((1, 3, 0) if adam else (1, 2, 0),),
         each=size,
         quick=size == 10**5,
     )

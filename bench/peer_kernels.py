@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import gc
 import importlib.util
 import itertools
@@ -47,12 +46,6 @@ def run(args: argparse.Namespace) -> None:
     write_report(rows, args.out)
 
 
-@functools.cache
-def bandwidth(traffic: tuple[int, int, int], each: int, threads: int) -> float:
-    """GB/s of this mix on arrays of about this size: one measurement a power of two."""
-    return roof.bandwidth(*traffic, 4 << (each - 1).bit_length(), threads)
-
-
 def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     """Return one row of results: seconds by name, the limits, shares and ratios."""
     fn.set_num_threads(threads)
@@ -66,11 +59,12 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
         "peak": peak,
     }
     works |= peers(kernel, sets, threads)
-    times = alternate(works, rounds)
+    passes, moved = roof.kept(kernel.traffic, kernel.each, kernel.rotates, threads) if kernel.each else ({}, 0.0)
+    times = alternate(works | passes, rounds)
     limit = float(peak()) / times.pop("peak")
     needed = kernel.flops / limit
-    if kernel.each:
-        needed = max(needed, 1e-9 * kernel.bytes / bandwidth(kernel.traffic, kernel.each, threads))
+    if passes:
+        needed = max(needed, min(times.pop(name) for name in passes) * kernel.bytes / moved)
     theirs = {name: t for name, t in times.items() if name not in ("step", "fastnn")}
     best = min(theirs.values(), default=None)
     return {
@@ -108,10 +102,8 @@ def called(kernel: Kernel, arrays: list[np.ndarray], step: Bound) -> Work:
 def operand_sets(kernel: Kernel) -> list[list[np.ndarray]]:
     """Return the operands: where memory bounds the kernel, as many sets as no cache holds."""
     first = kernel.operands(np.random.default_rng(0))
-    if 4 * kernel.each <= roof.ROTATE_FROM:
-        return [first]
-    count = -(-roof.POOL // int(kernel.bytes))
-    return [first, *([array.copy(order="K") for array in first] for _ in range(count - 1))]
+    count = -(-roof.POOL // int(kernel.bytes)) if kernel.rotates else 1
+    return [[roof.aligned(array) for array in first] for _ in range(count)]
 
 
 def in_rotation(works: Sequence[Work]) -> Work:

@@ -6,6 +6,7 @@ two calls are rotated: each call takes the next of as many sets as it takes to e
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import time
@@ -18,23 +19,35 @@ from fastnn import _core
 from measure import alternate
 
 Array = npt.NDArray[np.float32]
+Work = Callable[[], object]
+Pass = tuple[int, int, int]  # arrays that are read, updated in place, written
 
 POOL = 5 << 28  # bytes that no L3 holds
-ROTATE_FROM = 4 << 20  # bytes of the largest operand
+ROTATE_FROM = 4 << 20  # bytes of the largest tensor
 UNIT = 128  # elements; the stream op takes whole ones
+MOST = 8  # arrays of the stream op
 
-__all__ = ["bandwidth", "cycle", "in_turn", "rotated", "streams"]
+__all__ = ["Pass", "aligned", "bandwidth", "cycle", "in_turn", "kept", "rotated", "streams"]
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Return a copy that begins at a cache line, as what a plan holds does; axes stay in their order in memory."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    flat = np.frombuffer(_core.Block(max(array.nbytes, 64)), array.dtype, array.size)  # type: ignore[call-overload]
+    copy: np.ndarray = flat.reshape([array.shape[axis] for axis in order]).transpose(np.argsort(order))
+    copy[...] = array
+    return copy
 
 
 def rotated(
-    sizes: Sequence[int], fill: Callable[[int, Array], None] | None = None, *, pool: int = POOL
+    sizes: Sequence[int], rotate: bool, fill: Callable[[int, Array], None] | None = None, *, pool: int = POOL
 ) -> list[list[Array]]:
     """Return sets of float32 arrays of these sizes in elements; ``fill(index, array)`` fills each in place.
 
-    One set where every array is of ``ROTATE_FROM`` bytes or less, otherwise as many as exceed ``pool`` bytes together.
+    ``rotate``: as many as exceed ``pool`` bytes together, otherwise one set.
     """
     places = [0, *itertools.accumulate(-(-4 * size // 4096) * 4096 for size in sizes)]
-    count = 1 if 4 * max(sizes) <= ROTATE_FROM else max(2, -(-pool // places[-1]))
+    count = max(2, -(-pool // places[-1])) if rotate else 1
     sets = []
     for _ in range(count):
         block = _core.Block(max(places[-1], 64))
@@ -53,38 +66,51 @@ def rotated(
     return sets
 
 
-def cycle(op: _core.Op, sets: Sequence[Sequence[object]], threads: int) -> Callable[[], object]:
-    """Return a function that runs ``op`` on the next set of buffers; None is an absent one."""
+def cycle(
+    ops: Sequence[_core.Op], slots: Sequence[Sequence[int]], sets: Sequence[Sequence[Array]], threads: int
+) -> Callable[[], object]:
+    """Return a function that runs the ops on the next set of buffers; ``slots``: which of them each op takes."""
     programs = []
     for buffers in sets:
-        given = [i for i, buffer in enumerate(buffers) if buffer is not None]
-        slots = [given.index(i) if i in given else -1 for i in range(len(buffers))]
-        program = _core.Program([op], [slots], len(given), {})
-        for slot, i in enumerate(given):
-            program.bind(slot, buffers[i], 0, True)
+        program = _core.Program(list(ops), [list(each) for each in slots], len(buffers), {})
+        for slot, buffer in enumerate(buffers):
+            program.bind(slot, buffer, 0, True)
         programs.append(program)
     scratch = _core.Block(max(programs[0].scratch_bytes(threads), 64))
     turn = itertools.cycle(programs)
-    return lambda: next(turn).run(0, 1, threads, scratch)
+    return lambda: next(turn).run(0, len(ops), threads, scratch)
 
 
-def streams(
-    reads: int, updates: int, writes: int, bytes_each: int, threads: int
-) -> tuple[dict[str, Callable[[], object]], float]:
-    """Return functions that make one pass over arrays of ``bytes_each``, and the bytes that each reads and writes.
+def streams(passes: Sequence[Pass], each: int, rotate: bool, threads: int) -> tuple[dict[str, Work], float]:
+    """Return functions that make these passes over the same arrays of ``each`` floats, and the bytes that they move.
 
-    ``through`` the caches, and where something is only written also ``past`` them.
+    A pass takes the first of the arrays: those it reads, then those it updates, then those it writes. What is only
+    written goes ``through`` the caches or ``past`` them.
     """
-    arrays, elements = reads + updates + writes, -(-bytes_each // (4 * UNIT)) * UNIT
-    fields = {"elements": elements, "reads": reads, "updates": updates, "writes": writes}
-    sets: list[list[Array | None]] = [[*s, *[None] * (8 - arrays)] for s in rotated([elements] * arrays)]
-    ops = {"through": _core.Op("stream", {**fields, "past": 0})}
-    if writes:
-        ops["past"] = _core.Op("stream", {**fields, "past": 1})
-    return {name: cycle(op, sets, threads) for name, op in ops.items()}, float(ops["through"].bytes)
+    elements = -(-each // UNIT) * UNIT
+    sets = rotated([elements] * max(sum(counts) for counts in passes), rotate)
+    slots = [[i if i < sum(counts) else -1 for i in range(MOST)] for counts in passes]
+    works, total = {}, 0.0
+    for name in ("through", "past") if any(writes for _, _, writes in passes) else ("through",):
+        ops = [
+            _core.Op(
+                "stream",
+                {
+                    "elements": elements,
+                    "reads": reads,
+                    "updates": updates,
+                    "writes": writes,
+                    "past": int(name == "past" and writes > 0),
+                },
+            )
+            for reads, updates, writes in passes
+        ]
+        works[name] = cycle(ops, slots, sets, threads)
+        total = sum(float(op.bytes) for op in ops)
+    return works, total
 
 
-def in_turn(works: dict[str, Callable[[], object]], least: float = 0.3, calls: int = 9) -> dict[str, float]:
+def in_turn(works: dict[str, Work], least: float = 0.3, calls: int = 9) -> dict[str, float]:
     """Return the median seconds of a call, taken in turn call by call: for works of a millisecond and more."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
@@ -98,11 +124,17 @@ def in_turn(works: dict[str, Callable[[], object]], least: float = 0.3, calls: i
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def bandwidth(reads: int, updates: int, writes: int, bytes_each: int, threads: int) -> float:
-    """Return GB/s of a pass over arrays of ``bytes_each``, an update counted as a read and a write.
+@functools.lru_cache(1)
+def kept(passes: tuple[Pass, ...], each: int, rotate: bool, threads: int) -> tuple[dict[str, Work], float]:
+    """Return ``streams``; the last answer is kept, for kernels that follow each other are often alike."""
+    return streams(passes, each, rotate, threads)
+
+
+def bandwidth(passes: tuple[Pass, ...], each: int, rotate: bool, threads: int) -> float:
+    """Return GB/s of these passes over arrays of ``each`` floats, an update counted as a read and a write.
 
     The better of writes through and past the caches; the median of passes over rotated operands.
     """
-    works, total = streams(reads, updates, writes, bytes_each, threads)
-    seconds = in_turn(works) if bytes_each >= 1 << 20 else alternate(works)
+    works, total = kept(passes, each, rotate, threads)
+    seconds = in_turn(works) if each >= 1 << 18 else alternate(works)
     return total / min(seconds.values()) / 1e9
