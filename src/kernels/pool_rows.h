@@ -71,13 +71,28 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
 }
 
 /* A pixel is in one or two rows of windows of 3, in one of windows of 2, or in none. */
-#define POOL_BY_ROWS(pairs, ...)                                                                                     \
+#define POOL_BY_ROWS(pairs, lines, ...)                                                                              \
     if (p->kernel == 2)                                                                                              \
-        pairs(2, 1, __VA_ARGS__);                                                                                    \
+        pairs(2, 1, lines, __VA_ARGS__);                                                                             \
     else if (rows.hi - rows.lo == 1)                                                                                 \
-        pairs(3, 1, __VA_ARGS__);                                                                                    \
+        pairs(3, 1, lines, __VA_ARGS__);                                                                             \
     else                                                                                                             \
-        pairs(3, 2, __VA_ARGS__)
+        pairs(3, 2, lines, __VA_ARGS__)
+#define POOL_BY_LINES(pairs, ...)                                                                                    \
+    if (lines == 2) {                                                                                                \
+        POOL_BY_ROWS(pairs, 2, __VA_ARGS__);                                                                         \
+    } else {                                                                                                         \
+        POOL_BY_ROWS(pairs, 1, __VA_ARGS__);                                                                         \
+    }
+
+/* How many rows from i on, 2 at most, go together: both are in the last row of windows of the first. */
+static inline int pool_lines(const fnn_pool *p, int64_t i, int64_t most) {
+    if (most < 2) return 1;
+    const fnn_cover one = p->h.cover[i], two = p->h.cover[i + 1];
+    if (one.lo == one.hi || two.hi - two.lo != 1) return 1;
+    const fnn_hit first = p->h.hit[one.hi - 1], second = p->h.hit[two.lo];
+    return first.window == second.window && second.label == first.label + p->h.label_step ? 2 : 1;
+}
 
 /* The calls around a row's shorter part [W0, W1) of N pixels: first, then that, then the rest. What it stores past
  * the caches is settled once for all rows, by past_end: to wait for it row by row takes up to a fifth of the time. */
@@ -90,11 +105,15 @@ static inline void pool_store_pair(float *dx, int64_t pixel, int64_t c, int64_t 
         if ((W1) < (N)) pixels(W1, N);                                                                               \
     } while (0)
 
-/* The rows of taps that the row of windows before this had not. */
+/* What a window asks for: of the two rows that the windows above had not what comes POOL_SOON later, at their end in the
+ * two rows below. first: the window's first element within its row. */
 #define POOL_SOON 1024
-POOL_INLINE void pool_soon(const int K, const float *q, int64_t row, int64_t pixel) {
+static inline int64_t pool_ahead(int64_t first, int64_t row) {
+    return POOL_SOON + (first + POOL_SOON < row ? 0 : row);
+}
+POOL_INLINE void pool_soon(const int K, const float *q, int64_t row, int64_t pixel, int64_t ahead) {
     POOL_UNROLL for (int i = K - 2; i < K; i++) POOL_UNROLL for (int j = 0; j < 2; j++)
-        v_soon(q + i * row + j * pixel + POOL_SOON);
+        v_soon(q + i * row + j * pixel + ahead);
 }
 
 /* ---- maximum -------------------------------------------------------------------------------------------- */
@@ -106,11 +125,12 @@ POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
     const int past = pool_past(p, c0, y + w0 * p->c);
     vm ordered = v_head(VL);
     for (int64_t w = w0; w < w1; w++) {
-        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        const int64_t first = (2 * w - p->pad_w) * p->c, ahead = pool_ahead(first, row);
+        const float *from = x + top * row + first;
         for (int64_t c = c0; c < c1; c += VL) {
             const float *q = from + c;
             vf tap[9];
-            pool_soon(K, q, row, p->c);
+            pool_soon(K, q, row, p->c, ahead);
             POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++)
                 tap[i * K + j] = v_load(q + i * row + j * p->c);
             vf best = tap[0], place = v_zero();
@@ -146,45 +166,61 @@ static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_WHOLE);
 }
 
-POOL_INLINE void max_pool_bwd_pairs(const int K, const int R, const fnn_pool *p, fnn_cover rows, int64_t b0,
-                                    int64_t b1, int64_t c0, int64_t c1, const float *dy, const uint8_t *index,
-                                    float *dx) {
+/* What is added to the pixels one and two of a row whose window has this label and, of windows of 3, the window before. */
+POOL_INLINE void max_pool_bwd_add(const int K, int64_t label, vi place, vf d, vi place_before, vf d_before, vf *one,
+                                  vf *two) {
+    if (K == 3) *one += v_sel(v_same(place_before, pool_label(label + 2)), d_before, v_zero());
+    *one += v_sel(v_same(place, pool_label(label)), d, v_zero());
+    *two += v_sel(v_same(place, pool_label(label + 1)), d, v_zero());
+}
+
+/* The pairs of one row, in R rows of windows, and with `lines` 2 those of the next row, which the last of them has too:
+ * dy then comes at the rate at which dx goes. */
+POOL_INLINE void max_pool_bwd_pairs(const int K, const int R, const int lines, const fnn_pool *p, fnn_cover rows,
+                                    int64_t b0, int64_t b1, int64_t c0, int64_t c1, const float *dy,
+                                    const uint8_t *index, float *dx) {
     const fnn_hit hit[2] = {p->h.hit[rows.lo], p->h.hit[rows.hi - 1]};
-    const int64_t pixel = p->c;
+    const int64_t pixel = p->c, line = p->w.in * pixel;
     const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     for (int64_t b = b0; b < b1; b++) {
         float *to = dx + (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
-            vf one = v_zero(), two = v_zero();
+            vf one = v_zero(), two = v_zero(), three = v_zero(), four = v_zero();
             POOL_UNROLL for (int a = 0; a < R; a++) {
                 const int64_t label = hit[a].label, at = (hit[a].window * p->w.out + b) * pixel + c;
-                const vf d = v_load(dy + at);
-                const vi place = v_load_bytes(index + at);
-                if (K == 3)
-                    one += v_sel(v_same(v_load_bytes(index + at - pixel), pool_label(label + 2)),
-                                 v_load(dy + at - pixel), v_zero());
-                one += v_sel(v_same(place, pool_label(label)), d, v_zero());
-                two += v_sel(v_same(place, pool_label(label + 1)), d, v_zero());
+                const int64_t before = K == 3 ? at - pixel : at;
+                const vf d = v_load(dy + at), d_before = v_load(dy + before);
+                const vi place = v_load_bytes(index + at), place_before = v_load_bytes(index + before);
+                max_pool_bwd_add(K, label, place, d, place_before, d_before, &one, &two);
+                if (lines < 2 || a < R - 1) continue;
+                v_soon(dy + at + POOL_SOON), v_soon((const float *)(index + at + POOL_SOON));
+                max_pool_bwd_add(K, label + K, place, d, place_before, d_before, &three, &four);
             }
             pool_store_pair(to, pixel, c, c1, one, two, past);
+            if (lines == 2) pool_store_pair(to + line, pixel, c, c1, three, four, past);
         }
     }
 }
 
-static void max_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, const void *index,
-                             float *dx) {
+/* Rows i and perhaps, where `most` is more than one, the next; returns how many. */
+static int64_t max_pool_bwd_rows(const fnn_pool *p, int64_t i, int64_t most, int64_t c0, int64_t c1, const float *dy,
+                                 const void *index, float *dx) {
     int64_t b0, b1;
     const fnn_cover rows = p->h.cover[i];
     if (p->lane && !p->wide && rows.lo < rows.hi) {
         pool_bwd_flat(POOL_MAX, p, p->h.hit[rows.lo], &(pool_grads){.dy = dy, .index = index, .dx = dx});
         if (2 * p->w.out < p->w.in) max_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, index, dx);
-        return;
+        return 1;
     }
     pool_pairs(p, i, c0, c1, 0, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
-#define MAX_BWD_PIXELS(from, to) max_pool_bwd_pixels(p, i, from, to, c0, c1, dy, index, dx)
-#define MAX_BWD_PAIRS POOL_BY_ROWS(max_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, index, dx)
+    const int lines = b0 < b1 ? pool_lines(p, i, most) : 1;
+#define MAX_BWD_PIXELS(from, to)                                                                                     \
+    for (int l = 0; l < lines; l++)                                                                                  \
+    max_pool_bwd_pixels(p, i + l, from, to, c0, c1, dy, index, dx + l * p->w.in * p->c)
+#define MAX_BWD_PAIRS POOL_BY_LINES(max_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, index, dx)
     POOL_ROW(j0, j1, p->w.in, MAX_BWD_PIXELS, MAX_BWD_PAIRS);
+    return lines;
 }
 
 /* ---- average -------------------------------------------------------------------------------------------- */
@@ -196,11 +232,12 @@ POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64
     const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
     (void)inverse;
     for (int64_t w = w0; w < w1; w++) {
-        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        const int64_t first = (2 * w - p->pad_w) * p->c, ahead = pool_ahead(first, row);
+        const float *from = x + top * row + first;
         for (int64_t c = c0; c < c1; c += VL) {
             const float *q = from + c;
             vf sum = v_zero();
-            pool_soon(K, q, row, p->c);
+            pool_soon(K, q, row, p->c, ahead);
             POOL_UNROLL for (int i = 0; i < K; i++) {
                 vf line = v_zero();
                 POOL_UNROLL for (int j = 0; j < K; j++) line += v_load(q + i * row + j * p->c);
@@ -211,23 +248,30 @@ POOL_INLINE void avg_pool_whole(const int K, const fnn_pool *p, int64_t o, int64
     }
 }
 
-/* One window that is the whole image: rows first, then their sums, for four vectors of channels at a time. */
+/* One window that is the whole image: each row's sum, then theirs, for four vectors of channels at a time. All channels
+ * of a row come before the next row, so that memory is read in as many streams as a row has pixels. */
 static int64_t avg_pool_global(const fnn_pool *p, int64_t c0, int64_t c1, const float *x, float *y) {
     const vf divisor = v_set1(pool_divisor(p, p->h.window[0], p->w.window[0]));
-    const int64_t h = p->h.window[0].count, w = p->w.window[0].count;
+    const int64_t h = p->h.window[0].count, w = p->w.window[0].count, end = c0 + (c1 - c0) / (4 * VL) * (4 * VL);
     x += (p->h.window[0].first * p->w.in + p->w.window[0].first) * p->c;
-    for (; c0 + 4 * VL <= c1; c0 += 4 * VL) {
-        vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-        for (int64_t i = 0; i < h; i++) {
+    for (int64_t i = 0; i < h; i++, x += p->w.in * p->c) {
+        for (int64_t c = c0; c < end; c += 4 * VL) {
             vf line[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-            const float *q = x + i * p->w.in * p->c + c0;
-            for (int64_t j = 0; j < w; j++, q += p->c)
-                POOL_UNROLL for (int v = 0; v < 4; v++) line[v] += v_load(q + v * VL);
-            POOL_UNROLL for (int v = 0; v < 4; v++) sum[v] += line[v];
+            const float *q = x + c;
+            for (int64_t j = 0; j < w; j++, q += p->c) {
+                POOL_UNROLL for (int v = 0; v < 4; v++) {
+                    v_soon(q + v * VL + FNN_SOON);
+                    line[v] += v_load(q + v * VL);
+                }
+            }
+            POOL_UNROLL for (int v = 0; v < 4; v++) {
+                float *to = y + c + v * VL;
+                const vf sum = i > 0 ? v_load(to) + line[v] : line[v];
+                v_store(to, i < h - 1 ? sum : sum / divisor);
+            }
         }
-        POOL_UNROLL for (int v = 0; v < 4; v++) v_store(y + c0 + v * VL, sum[v] / divisor);
     }
-    return c0;
+    return h > 0 && end > c0 ? end : c0;
 }
 
 static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y) {
@@ -247,46 +291,57 @@ static void avg_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, c
     POOL_ROW(w0, w1, p->w.out, AVG_PIXELS, AVG_WHOLE);
 }
 
-POOL_INLINE void avg_pool_bwd_pairs(const int K, const int R, const fnn_pool *p, fnn_cover rows, int64_t b0,
-                                    int64_t b1, int64_t c0, int64_t c1, const float *dy, float *dx) {
+POOL_INLINE void avg_pool_bwd_pairs(const int K, const int R, const int lines, const fnn_pool *p, fnn_cover rows,
+                                    int64_t b0, int64_t b1, int64_t c0, int64_t c1, const float *dy, float *dx) {
     const fnn_hit hit[2] = {p->h.hit[rows.lo], p->h.hit[rows.hi - 1]};
-    const int64_t pixel = p->c;
+    const int64_t pixel = p->c, line = p->w.in * pixel;
     const int past = pool_past(p, c0, dx + (2 * b0 - p->pad_w) * pixel);
     const vf divisor = v_set1((float)(K * K)), inverse = v_set1(1.0f / (float)(K * K));
     (void)inverse;
     for (int64_t b = b0; b < b1; b++) {
         float *to = dx + (2 * b - p->pad_w) * pixel;
         for (int64_t c = c0; c < c1; c += VL) {
-            vf one = v_zero(), two = v_zero();
+            vf one = v_zero(), two = v_zero(), three = v_zero(), four = v_zero();
             POOL_UNROLL for (int a = 0; a < R; a++) {
                 const int64_t at = (hit[a].window * p->w.out + b) * pixel + c;
                 const vf share = POOL_OVER(K, v_load(dy + at), divisor, inverse);
-                if (K == 3) one += POOL_OVER(K, v_load(dy + at - pixel), divisor, inverse);
+                const vf before = K == 3 ? POOL_OVER(K, v_load(dy + at - pixel), divisor, inverse) : v_zero();
+                if (K == 3) one += before;
                 one += share;
                 two += share;
+                if (lines < 2 || a < R - 1) continue;
+                v_soon(dy + at + POOL_SOON);
+                if (K == 3) three += before;
+                three += share;
+                four += share;
             }
             pool_store_pair(to, pixel, c, c1, one, two, past);
+            if (lines == 2) pool_store_pair(to + line, pixel, c, c1, three, four, past);
         }
     }
 }
 
-static void avg_pool_bwd_row(const fnn_pool *p, int64_t i, int64_t c0, int64_t c1, const float *dy, float *dx) {
+static int64_t avg_pool_bwd_rows(const fnn_pool *p, int64_t i, int64_t most, int64_t c0, int64_t c1, const float *dy,
+                                 float *dx) {
     const fnn_cover rows = p->h.cover[i];
     int64_t b0 = 0, b1 = 0;
     if (p->h.out == 1 && p->w.out == 1 && rows.lo < rows.hi && p->w.window[0].count == p->w.in && p->c >= VL) {
         avg_pool_bwd_global(p, c0, c1, dy, dx);
-        return;
+        return 1;
     }
     if (p->divisor == 0 && pool_is_flat(p, rows)) {
         pool_bwd_flat(POOL_AVG, p, p->h.hit[rows.lo], &(pool_grads){.dy = dy, .dx = dx});
         if (2 * p->w.out < p->w.in) avg_pool_bwd_pixels(p, i, 2 * p->w.out, p->w.in, c0, c1, dy, dx);
-        return;
+        return 1;
     }
     if (p->divisor == 0) pool_pairs(p, i, c0, c1, 1, &b0, &b1);
     const int64_t j0 = b0 < b1 ? 2 * b0 - p->pad_w : 0, j1 = j0 + 2 * (b1 - b0);
-#define AVG_BWD_PIXELS(from, to) avg_pool_bwd_pixels(p, i, from, to, c0, c1, dy, dx)
-#define AVG_BWD_PAIRS POOL_BY_ROWS(avg_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, dx)
+    const int lines = b0 < b1 ? pool_lines(p, i, most) : 1;
+#define AVG_BWD_PIXELS(from, to)                                                                                     \
+    for (int l = 0; l < lines; l++) avg_pool_bwd_pixels(p, i + l, from, to, c0, c1, dy, dx + l * p->w.in * p->c)
+#define AVG_BWD_PAIRS POOL_BY_LINES(avg_pool_bwd_pairs, p, rows, b0, b1, c0, c1, dy, dx)
     POOL_ROW(j0, j1, p->w.in, AVG_BWD_PIXELS, AVG_BWD_PAIRS);
+    return lines;
 }
 
 /* ---- power mean: the shorter way is for squares --------------------------------------------------------- */
@@ -296,10 +351,11 @@ POOL_INLINE void lp_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
     const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
     const int past = pool_past(p, c0, y + w0 * p->c);
     for (int64_t w = w0; w < w1; w++) {
-        const float *from = x + top * row + (2 * w - p->pad_w) * p->c;
+        const int64_t first = (2 * w - p->pad_w) * p->c, ahead = pool_ahead(first, row);
+        const float *from = x + top * row + first;
         for (int64_t c = c0; c < c1; c += VL) {
             vf sum = v_zero();
-            pool_soon(K, from + c, row, p->c);
+            pool_soon(K, from + c, row, p->c, ahead);
             POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++) {
                 const vf v = v_load(from + c + i * row + j * p->c);
                 sum += v * v;

@@ -58,9 +58,10 @@ void fnn_max_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
     FNN_POOL_UNITS(plan, p->h.in, u) {
-        op->k->max_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * y_image,
-                                (const char *)buf[1] + u.n * y_image * index_bytes,
-                                (float *)buf[2] + (u.n * p->h.in + u.row) * x_row);
+        const int64_t done = op->k->max_pool_bwd_rows(
+            p, u.row, FNN_POOL_LEFT(plan, p->h.in, u), u.c0, u.c1, (const float *)buf[0] + u.n * y_image,
+            (const char *)buf[1] + u.n * y_image * index_bytes, (float *)buf[2] + (u.n * p->h.in + u.row) * x_row);
+        FNN_POOL_SKIP(done - 1, u);
     }
     if (p->past) op->k->past_end();
 }
@@ -100,8 +101,10 @@ void fnn_avg_pool_bwd_run(const fnn_op *op, void *const *buf, void *scratch, con
     (void)scratch;
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
     FNN_POOL_UNITS(plan, p->h.in, u) {
-        op->k->avg_pool_bwd_row(p, u.row, u.c0, u.c1, (const float *)buf[0] + u.n * p->h.out * p->w.out * p->c,
-                                (float *)buf[1] + (u.n * p->h.in + u.row) * p->w.in * p->c);
+        const int64_t done = op->k->avg_pool_bwd_rows(p, u.row, FNN_POOL_LEFT(plan, p->h.in, u), u.c0, u.c1,
+                                                      (const float *)buf[0] + u.n * p->h.out * p->w.out * p->c,
+                                                      (float *)buf[1] + (u.n * p->h.in + u.row) * p->w.in * p->c);
+        FNN_POOL_SKIP(done - 1, u);
     }
     if (p->past) op->k->past_end();
 }

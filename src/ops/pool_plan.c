@@ -108,11 +108,16 @@ static int64_t common_kernel(const fnn_pool_windows *ws) {
                                                                                                              : 0;
 }
 
-static void find_whole(fnn_pool_axis *axis, int64_t kernel) {
+/* Windows with all their taps; backward, where taps outside have no part, those that count as many as a whole one. */
+static int is_whole(const fnn_pool_axis *axis, int64_t o, int64_t kernel, int backward) {
+    return (backward || axis->window[o].count == kernel) && axis->window[o].size == kernel;
+}
+
+static void find_whole(fnn_pool_axis *axis, int64_t kernel, int backward) {
     int64_t o = 0;
-    while (o < axis->out && (axis->window[o].count < kernel || axis->window[o].size < kernel)) o++;
+    while (o < axis->out && !is_whole(axis, o, kernel, backward)) o++;
     axis->whole0 = o;
-    while (o < axis->out && axis->window[o].count == kernel && axis->window[o].size == kernel) o++;
+    while (o < axis->out && is_whole(axis, o, kernel, backward)) o++;
     axis->whole1 = o;
 }
 
@@ -148,7 +153,7 @@ static fnn_status make_tables(fnn_op *op, const fnn_pool_geometry *g, const fnn_
         hit += count_hits(axes[i].window, axes[i].out);
     }
     const int64_t kernel = common_kernel(ws);
-    for (int i = 0; i < 2 && kernel; i++) find_whole(&axes[i], kernel);
+    for (int i = 0; i < 2 && kernel; i++) find_whole(&axes[i], kernel, ws->backward);
     plan->pool = (fnn_pool){
         .c = g->c, .kernel = kernel, .pad_w = kernel ? ws->padding[1] : 0, .h = axes[0], .w = axes[1]};
     return FNN_OK;

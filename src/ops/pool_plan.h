@@ -39,21 +39,31 @@ typedef struct fnn_pool_unit {
     int64_t n, row, c0, c1;
 } fnn_pool_unit;
 
-static inline void fnn_pool_unit_find(const fnn_pool_plan *plan, int64_t rows, int64_t unit, fnn_pool_unit *u) {
-    const int64_t split = unit % plan->splits, at = unit / plan->splits;
-    *u = (fnn_pool_unit){at / rows, at % rows, plan->pool.c * split / plan->splits,
-                         plan->pool.c * (split + 1) / plan->splits};
+/* The pieces of one row that are among the units [*unit, hi) go as one; *unit becomes the last of them. */
+static inline void fnn_pool_unit_find(const fnn_pool_plan *plan, int64_t rows, int64_t *unit, int64_t hi,
+                                      fnn_pool_unit *u) {
+    const int64_t first = *unit % plan->splits, at = *unit / plan->splits;
+    const int64_t left = hi - at * plan->splits, end = left < plan->splits ? left : plan->splits;
+    *u = (fnn_pool_unit){at / rows, at % rows, plan->pool.c * first / plan->splits,
+                         plan->pool.c * end / plan->splits};
+    *unit += end - first - 1;
 }
 
 /* The units [lo, hi), one after the other, in u; divisions would take as long as a short row. */
-static inline void fnn_pool_unit_next(const fnn_pool_plan *plan, int64_t rows, int64_t unit, fnn_pool_unit *u) {
+static inline void fnn_pool_unit_next(const fnn_pool_plan *plan, int64_t rows, int64_t *unit, int64_t hi,
+                                      fnn_pool_unit *u) {
     if (plan->splits > 1 || u->row + 1 == rows)
-        fnn_pool_unit_find(plan, rows, unit, u);
+        fnn_pool_unit_find(plan, rows, unit, hi, u);
     else
         u->row++;
 }
 #define FNN_POOL_UNITS(plan, rows, u)                                                                                \
     fnn_pool_unit u = {.row = (rows) - 1};                                                                           \
-    for (int64_t unit = lo; unit < hi && (fnn_pool_unit_next(plan, rows, unit, &u), 1); unit++)
+    for (int64_t unit = lo; unit < hi && (fnn_pool_unit_next(plan, rows, &unit, hi, &u), 1); unit++)
+
+/* Inside: the rows of u's image from u on that are this thread's, and the step over `more` of them that are done. */
+#define FNN_POOL_LEFT(plan, rows, u)                                                                                 \
+    ((plan)->splits > 1 ? 1 : hi - unit < (rows) - (u).row ? hi - unit : (rows) - (u).row)
+#define FNN_POOL_SKIP(more, u) (unit += (more), (u).row += (more))
 
 #endif
