@@ -15,6 +15,7 @@ from cases_gated_norm import gated_norm_cases
 from cases_loss import loss_cases, optimizer_cases
 from cases_matrix import matrix_cases
 from cases_norm_conv import norm_conv_cases
+from cases_norm_pointwise import norm_pointwise_cases
 from cases_norm_pool import norm_pool_cases
 from cases_pool import normalization_cases, pooling_cases
 from cases_winograd import winograd_cases
@@ -31,6 +32,7 @@ def all_cases() -> tuple[Case, ...]:
         *gated_norm_cases(),
         *norm_conv_cases(),
         *norm_pool_cases(),
+        *norm_pointwise_cases(),
         *elementwise_cases(),
         *loss_cases(),
         *optimizer_cases(),

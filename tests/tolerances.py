@@ -17,6 +17,7 @@ import numpy.typing as npt
 from case_data import Case
 from cases_gated_norm import GATED_NORM
 from cases_norm_conv import NORM_CONV
+from cases_norm_pointwise import NORM_POINTWISE
 from cases_norm_pool import NORM_POOL
 from fastnn import reference
 
@@ -117,6 +118,7 @@ TERMS: dict[str, Callable[[Case], int]] = {
     "norm_conv2d": lambda case: math.prod(case.shape(1)[1:]),
     "norm_conv2d_bwd_weights": lambda case: _all_but_channels(case.shape(0)),
     "norm_pool2d_bwd": lambda case: _all_but_channels(case.shape(0)),
+    "norm_pointwise_bwd": lambda case: max(case.shape(0)[1], _all_but_channels(case.shape(0))),
     "prelu_bwd": lambda case: math.prod(case.shape(0)),
     "sum_squares": lambda case: math.prod(case.shape(0)),
     "local_response_norm": lambda case: case.attrs["size"],
@@ -236,6 +238,7 @@ NORMS: dict[str, Callable[[Case, Sequence[Any]], tuple[Array, ...]]] = {
     **GATED_NORM,
     **NORM_CONV,
     **NORM_POOL,
+    **NORM_POINTWISE,
 }
 
 

@@ -81,6 +81,7 @@ from .loss import (
     smooth_l1_loss_bwd,
 )
 from .norm_conv import norm_conv2d, norm_conv2d_bwd_weights
+from .norm_pointwise import norm_pointwise_bwd
 from .norm_pool import norm_pool2d, norm_pool2d_bwd
 from .normalization import (
     batch_norm,
@@ -197,6 +198,7 @@ __all__ = [
     "nll_loss_bwd",
     "norm_conv2d",
     "norm_conv2d_bwd_weights",
+    "norm_pointwise_bwd",
     "norm_pool2d",
     "norm_pool2d_bwd",
     "normalize_channels",

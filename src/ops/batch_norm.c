@@ -245,6 +245,7 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
     if (period > m.c) { /* one thread then has had all the channels, and repeats them */
         for (int i = 0; i < COEFFICIENTS && from < to; i++) repeat_array(coefficients + i * period, m.c, period);
     }
+    if (!buf[6]) return; /* the sums alone are wanted */
     fnn_team_wait(team);
     const int64_t rows = own_rows(m.rows, m.c, team, &row);
     if (rows <= 0) return;
@@ -258,7 +259,7 @@ static void bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn
                            period, (int)q->activation, past, (float *)buf[6] + row * m.c);
 }
 
-FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight ?bias dx dweight dbias", bwd_init, bwd_run);
+FNN_OP_CLASS(batch_norm_bwd, bwd_problem, "dy x mean var ?weight ?bias ?dx dweight dbias", bwd_init, bwd_run);
 
 /* ---- running averages ----------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@ from .bias import bias_before_batch_norm
 from .fold import add_into_epilogue, batch_norm_into_weights, silu_into_epilogue
 from .gated_norm import gate_into_norm
 from .norm_conv import norm_into_depthwise
+from .norm_pointwise import norm_bwd_into_pointwise_bwd
 from .norm_pool import norm_into_max_pool
 from .residual import relu_bwd_into_bwd_data, sum_into_batch_norm, sum_into_bwd_data
 from .update import gradient_into_update
@@ -38,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     silu_into_epilogue,
     sum_into_bwd_data,
     relu_bwd_into_bwd_data,
+    norm_bwd_into_pointwise_bwd,
     gradient_into_update,
 )
 
