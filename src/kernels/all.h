@@ -37,6 +37,7 @@
 #include "lrn.h"
 #include "loss.h"
 #include "optim.h"
+#include "gemm_update.h"
 
 const fnn_kernels FNN_TABLE = {
     .level = FNN_LEVEL,

@@ -27,6 +27,9 @@ static inline vf opt_mix(vf a, vf b, float weight) {
     return weight < 0.5f ? v_fma(b - a, v_set1(weight), a) : v_fma(b - a, v_set1(weight - 1.0f), b);
 }
 
+/* The momentum after a gradient d. */
+static inline vf opt_momentum(vf b, vf d, vf momentum, vf fresh) { return v_fma(b, momentum, d * fresh); }
+
 static void opt_sgd(const fnn_optim *o, int64_t count, float *p, const float *g, float *buffer) {
     for (int64_t j = 0; j < count; j += VL) {
         const int n = opt_lanes(j, count);
@@ -34,7 +37,7 @@ static void opt_sgd(const fnn_optim *o, int64_t count, float *p, const float *g,
         vf d = opt_gradient(o, value, g + j, n);
         if (buffer) {
             vf b = d;
-            if (!o->first) b = v_fma(opt_load(buffer + j, n), v_set1(o->momentum), d * o->fresh);
+            if (!o->first) b = opt_momentum(opt_load(buffer + j, n), d, v_set1(o->momentum), v_set1(o->fresh));
             opt_store(buffer + j, b, n);
             d = o->nesterov ? v_fma(b, v_set1(o->momentum), d) : b;
         }

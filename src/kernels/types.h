@@ -439,4 +439,15 @@ typedef struct fnn_optim {
     int maximize, nesterov, first;
 } fnn_optim;
 
+/* What a block of a gradient moves while it leaves the registers: parameters and their momentum (or NULL), `row` floats
+ * from one of the block's rows to the next. */
+typedef struct fnn_gemm_update {
+    const fnn_optim *o;
+    float *p, *buffer;
+    int64_t row;
+    float *packed;     /* or NULL: where B's panels are made, right before their first use, ... */
+    const float *from; /* ... of k rows */
+    int64_t from_row;  /* so far apart */
+} fnn_gemm_update;
+
 #endif

@@ -1,6 +1,7 @@
 /* The gradient of a linear layer's weights together with the optimizer's step that it is for: dw = dy^T x, then p and
  * its state move by dw (see optim.h). A block of dw is made in a thread's scratch, in the second-level cache, and used
- * there: dw is nowhere as a whole. Sums run in the order of linear_bwd_weights, so p has the bits of the two ops. */
+ * there: dw is nowhere as a whole. SGD's step is taken by each tile of registers as it is done (kernels/gemm_update.h).
+ * Sums run in the order of linear_bwd_weights, so p has the bits of the two ops. */
 #include <stdlib.h>
 
 #include "gemm_core.h"
@@ -21,6 +22,7 @@ typedef struct update_plan {
     gemm_plan gemm;
     int64_t mc, nc, ld; /* rows and columns of a block of dw, floats from one row of it to the next */
     int64_t tile;       /* rows that stay on one thread; columns are not shared: both would write into each page */
+    int tiles;          /* whether each tile moves what it is for: SGD, and sums in one go */
 } update_plan;
 
 /* Where a thread keeps what it works on. */
@@ -65,6 +67,7 @@ static fnn_status linear_update_init(fnn_op *op) {
     fnn_gemm_plan_init(&p->gemm, op->k, GEMM_REDUCTION, 1, m, n, k);
     plan_blocks(p, op->k);
     p->tile = gemm_ceil_div(m, op->k->gemm_mr) < FEW_TILES ? 1 : op->k->gemm_mr;
+    p->tiles = q->optimizer == FNN_SGD && k <= p->gemm.kc;
     op->units = gemm_max(1, p->gemm.chunks > 1 ? fnn_gemm_units(&p->gemm) : gemm_ceil_div(m, p->tile));
     op->scratch_shared = fnn_gemm_shared_bytes(&p->gemm);
     if (p->gemm.chunks > 1)
@@ -106,6 +109,33 @@ static void update_block(const gemm_call *call, const update_plan *p, const fnn_
         call->kernels->gemm_block(&g);
         for (int64_t r = 0; r < g.m; r++)
             fnn_update_apply(u, call->kernels, (i + q + r) * p->gemm.n + j, n, s->c + s->rows[r]);
+    }
+}
+
+/* Rows [i0, i1) where dw leaves the registers as the step it is for, a tile of rows after the other. Columns are packed
+ * when the first tile meets them. */
+static void update_tiles(const gemm_call *call, const update_plan *p, const fnn_update *u, int64_t i0, int64_t i1,
+                         void *scratch) {
+    const update_scratch s = cut(p, scratch);
+    const int64_t mr = call->kernels->gemm_mr, nr = call->kernels->gemm_nr, k = p->gemm.k, n = p->gemm.n;
+    fnn_gemm_block g = {.k = k, .b = s.b, .b_panel = nr * k, .c = s.c, .rows = s.rows, .last = 1};
+    for (int64_t q = 0; q < mr; q++) s.rows[q] = q * nr;
+    for (int64_t j = 0; j < n; j += p->nc) {
+        g.n = gemm_min(p->nc, n - j);
+        for (int64_t i = i0; i < i1; i += mr) {
+            const int64_t block = (i - i0) % p->mc, at = i * n + j;
+            if (block == 0) call->a.pack(&call->a, call->kernels, 0, i, gemm_min(p->mc, i1 - i), 0, k, s.a);
+            g.m = gemm_min(mr, i1 - i), g.a = s.a + block * k;
+            if (g.n == n) look_ahead(&g, p, u, i + mr, i1);
+            const fnn_gemm_update moved = {.o = &u->o,
+                                           .p = u->p + at,
+                                           .buffer = u->state[0] ? u->state[0] + at : NULL,
+                                           .row = n,
+                                           .packed = i == i0 ? s.b : NULL,
+                                           .from = call->b.data + j,
+                                           .from_row = call->b.k_stride};
+            call->kernels->gemm_update_sgd(&g, &moved);
+        }
     }
 }
 
@@ -154,7 +184,11 @@ static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch,
     } else {
         int64_t lo, hi;
         fnn_share(gemm_ceil_div(p->gemm.m, p->tile), team->tid, team->n, &lo, &hi);
-        update_rows(&call, p, &u, lo * p->tile, gemm_min(p->gemm.m, hi * p->tile), mine);
+        const int64_t i0 = lo * p->tile, i1 = gemm_min(p->gemm.m, hi * p->tile);
+        if (p->tiles)
+            update_tiles(&call, p, &u, i0, i1, mine);
+        else
+            update_rows(&call, p, &u, i0, i1, mine);
     }
     fnn_update_count(buf[STEP], team);
 }
