@@ -24,7 +24,7 @@
 #else
 #define WEIGHTS_MR 4
 #define WEIGHTS_MR_ONE 8
-#define WEIGHTS_NV 2
+#define WEIGHTS_NV 3
 #endif
 #define WEIGHTS_NR (WEIGHTS_NV * VL)
 #define WEIGHTS_LD ((WEIGHTS_MR + VL - 1) / VL * VL) /* floats a pixel of a packed panel of rows */

@@ -8,6 +8,8 @@
 #define PANELS_A_THREAD 4                /* below, a thread's share of the panels would be uneven */
 #define SHORT_CHANNELS 64                /* a group's share of a pixel, too short to read it by itself */
 #define LINE 16                          /* floats of a cache line */
+#define OTHER_WORK 1.0                   /* cycles that a tile takes for each k beside its multiply-adds, ... */
+#define OTHER_WORK_AVX2 0.6              /* ... less where three loads start in a cycle, not two */
 
 /* ---- plan ----------------------------------------------------------------------------------------------- */
 
@@ -15,10 +17,11 @@ static int64_t strips_of(const fnn_kernels *kernels, int64_t runs, int64_t grid_
     return gemm_ceil_div(grid_w, kernels->strip_mr / runs);
 }
 
-/* A tile's cycles for one k: multiply-adds, loads, or the latency of too few chains; one more for its other work. */
-static double tile_cycles(int64_t rows, int64_t vectors) {
+/* A tile's cycles for one k: multiply-adds, loads, or the latency of too few chains; some more for its other work. */
+static double tile_cycles(const fnn_kernels *kernels, int64_t rows, int64_t vectors) {
     const double fma = (double)(rows * vectors) / 2, load = (double)(rows + vectors) / 2;
-    return 1 + (fma > load ? fma > 4 ? fma : 4 : load > 4 ? load : 4);
+    const double other = kernels->vl == 8 ? OTHER_WORK_AVX2 : OTHER_WORK;
+    return other + (fma > load ? fma > 4 ? fma : 4 : load > 4 ? load : 4);
 }
 
 double fnn_strip_line_cycles(const fnn_kernels *kernels, int64_t runs, int64_t grid_w, int64_t columns) {
@@ -26,8 +29,8 @@ double fnn_strip_line_cycles(const fnn_kernels *kernels, int64_t runs, int64_t g
     double cycles = 0;
     for (int64_t s = 0; s < strips; s++) {
         const int64_t width = grid_w * (s + 1) / strips - grid_w * s / strips;
-        cycles += (double)(vectors / 2) * tile_cycles(runs * width, 2);
-        if (vectors % 2) cycles += tile_cycles(runs * width, 1);
+        cycles += (double)(vectors / 2) * tile_cycles(kernels, runs * width, 2);
+        if (vectors % 2) cycles += tile_cycles(kernels, runs * width, 1);
     }
     return cycles / (double)runs;
 }
