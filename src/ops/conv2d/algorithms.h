@@ -57,7 +57,8 @@ extern const conv2d_algorithm fnn_conv2d_winograd_2, fnn_conv2d_winograd_4, fnn_
 #define CONV2D_GEMM_WEIGHTS_EFFICIENCY 0.85
 #define CONV2D_GEMM_PACK 0.15
 #define CONV2D_GEMM_PACK_FEW 0.65 /* where a pixel's channels are a short run */
-#define CONV2D_GEMM_WEIGHT 1.5    /* cycles a packed weight that comes from memory */
+#define CONV2D_GEMM_WEIGHT 1.5    /* cycles a packed weight that comes from memory ... */
+#define CONV2D_GEMM_TURNED 3.4    /* ... with its taps for the gradient of the input */
 
 static inline double conv2d_gather_cycles(int64_t channels) {
     return channels > 16 ? CONV2D_GEMM_PACK : CONV2D_GEMM_PACK_FEW;

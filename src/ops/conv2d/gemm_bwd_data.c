@@ -111,7 +111,9 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     if (is_dense(p) && fnn_gemm_group(kernels, p->n * p->oh * p->ow, p->ic / p->groups, p->oc / p->groups))
         return (double)p->groups *
                conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_ROWS_EFFICIENCY);
+    const double weights = (double)(p->oc / p->groups * p->kh * p->kw) * (double)(p->ic / p->groups);
     return (double)p->groups * (conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_EFFICIENCY) +
+                                (p->kh * p->kw > 1 ? CONV2D_GEMM_TURNED : 0.0) * weights +
                                 conv2d_gather_cycles(p->oc / p->groups) * pixels * k);
 }
 

@@ -11,7 +11,8 @@
 #define FEW_UNIT 16                 /* output channels: a cache line of y */
 #define GATHER 1.0                  /* cycles a gathered value */
 #define PACK 0.3                    /* cycles a packed one */
-#define WEIGHT 0.2                  /* cycles a weight */
+#define WEIGHT 0.2                  /* cycles a weight beside its products ... */
+#define COLD 1.2                    /* ... and one that is waited for: the least, with all products */
 #define STORE 1.0                   /* cycles an output */
 #define DOT 5.0                     /* cycles a sum along k takes at its end */
 #define EFFICIENCY 0.8
@@ -39,10 +40,12 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double rows = (double)pixels_of(p), k = (double)filter_of(p), oc = (double)p->oc;
-    const double gather = (conv2d_is_pointwise(p) ? 0.0 : GATHER) * rows * k + WEIGHT * oc * k + STORE * rows * oc;
-    if (is_few(kernels, p))
-        return gather + DOT * rows * oc + conv2d_tile_cycles(kernels, rows, p->oc, k, DOT_EFFICIENCY);
-    return gather + PACK * rows * k + conv2d_tile_cycles(kernels, oc, pixels_of(p), k, EFFICIENCY);
+    const double gather = (conv2d_is_pointwise(p) ? 0.0 : GATHER) * rows * k + STORE * rows * oc;
+    const double products = is_few(kernels, p)
+                                ? DOT * rows * oc + conv2d_tile_cycles(kernels, rows, p->oc, k, DOT_EFFICIENCY)
+                                : PACK * rows * k + conv2d_tile_cycles(kernels, oc, pixels_of(p), k, EFFICIENCY);
+    const double near = products + WEIGHT * oc * k, cold = COLD * oc * k;
+    return gather + (near > cold ? near : cold);
 }
 
 static fnn_status init(fnn_op *op) {

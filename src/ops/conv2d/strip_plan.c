@@ -4,9 +4,9 @@
 #include "strip.h"
 
 #define ALIAS_FLOATS 1024 /* pixels so far apart, or a multiple, fall into the same set of a first-level cache */
-#define PACK_WEIGHT 0.8   /* cycles a packed weight that comes from memory, ... */
+#define PACK_WEIGHT 1.1   /* cycles a packed weight that comes from memory, ... */
 #define PACK_LONE 2.0     /* ... where it has no neighbours along the taps */
-#define PACK_TURNED 0.5   /* the same for the gradient */
+#define PACK_TURNED 1.5   /* the same for the gradient */
 #define COPY 0.2          /* cycles a copied value */
 #define TILE_OVERHEAD 80  /* cycles a tile */
 

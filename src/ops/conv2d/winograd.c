@@ -164,14 +164,15 @@ static void run_job(const fnn_op *op, const float *x, const float *w, const fnn_
 /* ---- the two passes ------------------------------------------------------------------------------------- */
 
 static double estimate(const fnn_kernels *kernels, const conv2d_problem *p, int64_t m, int64_t k, int64_t columns,
-                       int64_t h, int64_t w) {
+                       int64_t h, int64_t w, double cold) {
     const double tiles = (double)(p->n * gemm_ceil_div(h, m) * gemm_ceil_div(w, m)), values = wino_values(m, p->kh);
     const double products = wino_values_of(p, m, h, w);
     const double k_vectors = (double)gemm_ceil_div(k, kernels->vl),
                  vectors = (double)gemm_ceil_div(columns, kernels->vl);
-    return WINO_MARGIN * (values * (tiles * (k_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
-                                    (double)k * vectors * wino_filter_cycles(p)) +
-                          products * (double)k * vectors / (2 * WINO_EFFICIENCY));
+    return WINO_MARGIN *
+           (values * (tiles * (k_vectors * WINO_DATA_CYCLES + vectors * WINO_RESULT_CYCLES) +
+                      (double)k * vectors * wino_filter_cycles(p)) +
+            cold * (double)(k * columns * p->kh * p->kw) + products * (double)k * vectors / (2 * WINO_EFFICIENCY));
 }
 
 static fnn_wino_map map_of(const conv2d_problem *p, int64_t m, int64_t h, int64_t w, int64_t channels, int64_t out_h,
@@ -241,10 +242,10 @@ static void bwd_data_run(const fnn_op *op, void *const *buf, void *scratch, cons
         return bwd_data_applies(kernels, p, taps);                                                                   \
     }                                                                                                                \
     static double forward_cost_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                         \
-        return estimate(kernels, p, m, p->ic, p->oc, p->oh, p->ow);                                                  \
+        return estimate(kernels, p, m, p->ic, p->oc, p->oh, p->ow, WINO_COLD);                                       \
     }                                                                                                                \
     static double bwd_data_cost_##FORM(const fnn_kernels *kernels, const conv2d_problem *p) {                        \
-        return estimate(kernels, p, m, p->oc, p->ic, p->ih, p->iw);                                                  \
+        return estimate(kernels, p, m, p->oc, p->ic, p->ih, p->iw, WINO_COLD_TURNED);                                \
     }                                                                                                                \
     static fnn_status forward_init_##FORM(fnn_op *op) { return forward_init(op, m); }                                \
     static fnn_status bwd_data_init_##FORM(fnn_op *op) { return bwd_data_init(op, m); }                              \

@@ -11,6 +11,8 @@
 #define WINO_RESULT_CYCLES 5.0
 #define WINO_FILTER_CYCLES 5.5
 #define WINO_WIDE_CYCLES 8.0 /* of a filter 5 wide */
+#define WINO_COLD 0.5        /* cycles until a weight is there, ... */
+#define WINO_COLD_TURNED 1.2 /* ... where they are read across, for the gradient of the input */
 #define WINO_EFFICIENCY 0.8
 #define WINO_MARGIN 1.1
 
