@@ -2,6 +2,9 @@
 #include "../kernels/table.h"
 #include "nest.h"
 
+#define COLOURS 3 /* planes that the kernel reads together; others one after the other, */
+#define NEAR 64   /* pixels at a time, so that what is written beside each other stays in the first-level cache */
+
 /* dtype: of x, FNN_FLOAT32 or FNN_UINT8. x_last, y_last: channels are the fastest axis there, else one plane each. */
 #define NORMALIZE_FIELDS(I, D, A, T) I(T, dtype) I(T, n) I(T, c) I(T, pixels) I(T, x_last) I(T, y_last)
 FNN_PROBLEM(normalize_problem, NORMALIZE_FIELDS)
@@ -37,10 +40,12 @@ static void normalize_run(const fnn_op *op, void *const *buf, void *scratch, con
     int64_t lo, hi;
     (void)scratch;
     fnn_share_spans(p->c > 0 ? p->n * p->pixels : 0, team, &lo, &hi);
+    const int64_t most = p->y_last && !p->x_last && p->c != COLOURS ? NEAR : hi;
     while (lo < hi) { /* a plane ends with its image */
         const int64_t image = lo / p->pixels, end = p->x_last && p->y_last ? hi : (image + 1) * p->pixels;
         const int64_t first = image * p->pixels * p->c, at = lo - image * p->pixels;
         q.rows = (end < hi ? end : hi) - lo;
+        if (q.rows > most) q.rows = most;
         op->k->normalize_2d(&q, p->dtype, x + (first + at * q.x_row) * itemsize(p), y + first + at * q.y_row);
         lo += q.rows;
     }
