@@ -28,9 +28,35 @@ static inline vf softmax_short(int n, const float *x) {
     return e * (1.0f / v_sum(e));
 }
 
+/* A row whose exponentials are known, on its way past the caches: y = e scale, its elements [0, at) done. */
+typedef struct softmax_going {
+    const float *e;
+    vf scale;
+    int64_t at, n;
+    float *y;
+} softmax_going;
+
+/* Up to the first whole vector of y, and after the last. */
+static inline void softmax_go_first(softmax_going *g) {
+    const int64_t head = (int64_t)(-(uintptr_t)g->y % sizeof(vf) / sizeof(float));
+    g->at = head < g->n ? head : g->n;
+    v_store_n(g->y, v_load_n(g->e, (int)g->at) * g->scale, (int)g->at);
+}
+static inline void softmax_go_on(softmax_going *g) {
+    if (g->at + VL > g->n) return;
+    v_stream(g->y + g->at, v_load(g->e + g->at) * g->scale);
+    g->at += VL;
+}
+static inline void softmax_go_last(softmax_going *g) {
+    while (g->at + VL <= g->n) softmax_go_on(g);
+    const int rest = (int)(g->n - g->at);
+    v_store_n(g->y + g->at, v_load_n(g->e + g->at, rest) * g->scale, rest);
+}
+
 /* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. What lies a row ahead is asked
- * for: this computes while memory has little to do. */
-static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y) {
+ * for, and the row `before`, unless NULL, stored: this computes while memory has little to do. */
+static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y,
+                                                                    softmax_going *before) {
     double total = 0;
     for (int64_t start = 0; start < n; start += REDUCE_BLOCK * VL) {
         const int64_t end = n - start < REDUCE_BLOCK * VL ? n : start + REDUCE_BLOCK * VL;
@@ -41,6 +67,7 @@ static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, c
             const vf e = v_exp_low(v_load(x + i) - max);
             sum = sum + e;
             if (y) v_store(y + i, e);
+            if (before) softmax_go_on(before);
         }
         if (i < end) {
             const vf e = v_exp_low(v_load_or_least(x + i, (int)(end - i)) - max);
@@ -72,7 +99,7 @@ static inline void softmax_row(int64_t n, const float *x, float *y) {
         v_store_n(y, softmax_short((int)n, x), (int)n);
         return;
     }
-    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y)));
+    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y, NULL)));
     ROW_STORE(y, row_load(y + i, m) * scale);
 }
 
@@ -83,7 +110,7 @@ static inline void log_softmax_row(int64_t n, const float *x, float *y) {
         return;
     }
     const float max = softmax_max(n, x);
-    const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL));
+    const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL, NULL));
     ROW_STORE(y, (row_load(x + i, m) - max) - log_sum);
 }
 
@@ -123,6 +150,20 @@ SOFTMAX_ROWS(softmax)
 SOFTMAX_ROWS(log_softmax)
 SOFTMAX_BWD_ROWS(softmax_bwd)
 SOFTMAX_BWD_ROWS(log_softmax_bwd)
+
+/* Rows of more than a vector past the caches, each stored while the exponentials of the next are made. e: two rows. */
+static void softmax_rows_past(int64_t rows, int64_t n, const float *x, float *e, float *y) {
+    softmax_going before = {.n = 0};
+    for (int64_t r = 0; r < rows; r++, x += n, y += n) {
+        float *own = e + r % 2 * n;
+        if (r > 0) softmax_go_first(&before);
+        const double sum = softmax_exp_sum(n, x, softmax_max(n, x), own, &before);
+        if (r > 0) softmax_go_last(&before);
+        before = (softmax_going){.e = own, .scale = v_set1((float)(1.0 / sum)), .n = n, .y = y};
+    }
+    if (rows > 0) softmax_go_first(&before), softmax_go_last(&before);
+    v_stream_end();
+}
 
 /* ---- columns: n rows `stride` apart; one strip of m <= VL columns at a time ---- */
 

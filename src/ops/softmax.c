@@ -21,7 +21,8 @@ static fnn_status softmax_init(fnn_op *op) {
                         (long long)p->outer, (long long)p->n, (long long)p->inner);
     const double size = (double)p->outer * (double)p->n * (double)p->inner;
     op->units = p->n == 0 || p->inner == 0 ? 0 : p->outer * panels(p);
-    op->scratch_thread = (size_t)(piece_rows(p) * p->n) * sizeof(float);
+    op->scratch_thread = (size_t)((piece_rows(p) + (piece_rows(p) > 0)) * p->n) *
+                         sizeof(float); /* two rows at least */
     op->flops = 24 * size;
     op->bytes = 12 * size;
     op->algorithm = p->inner == 1 ? "rows" : "columns";
@@ -62,8 +63,7 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
             const int64_t at = locate(p, unit, &width);                                                              \
             op->k->name##_cols(p->n, width, p->inner, x + at, out + at);                                             \
         }                                                                                                            \
-    }                                                                                                                \
-    FNN_OP_CLASS(name, softmax_problem, "x y", softmax_init, name##_op_run);
+    }
 
 #define SOFTMAX_BWD_OP(name)                                                                                         \
     static void name##_op_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {             \
@@ -82,5 +82,21 @@ static int64_t locate(const softmax_problem *p, int64_t unit, int64_t *width) {
 
 SOFTMAX_OP(softmax)
 SOFTMAX_OP(log_softmax)
+FNN_OP_CLASS(log_softmax, softmax_problem, "x y", softmax_init, log_softmax_op_run);
+
+static void softmax_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const softmax_problem *p = op->problem;
+    int64_t lo, hi;
+    if (piece_rows(p) == 0 || p->n <= op->k->vl) {
+        softmax_op_run(op, buf, scratch, team);
+        return;
+    }
+    fnn_share(op->units, team->tid, team->n, &lo, &hi);
+    op->k->softmax_rows_past(hi - lo, p->n, (const float *)buf[0] + lo * p->n,
+                             fnn_thread_scratch(op, scratch, team->tid), (float *)buf[1] + lo * p->n);
+}
+
+FNN_OP_CLASS(softmax, softmax_problem, "x y", softmax_init, softmax_run);
+
 SOFTMAX_BWD_OP(softmax_bwd)
 SOFTMAX_BWD_OP(log_softmax_bwd)
