@@ -1,7 +1,9 @@
 """The C kernels without Python: recorded cases replayed by a C program.
 
 Natively under the address and undefined-behaviour sanitizers where the compiler has them, and at the NEON level under
-qemu-user where an aarch64 compiler and qemu are installed (``.ci/install-aarch64`` does so on Debian).
+qemu-user where an aarch64 compiler and qemu are installed (``.ci/install-aarch64`` does so on Debian). One level's
+kernels are one long compilation, and a run of small cases gains nothing from a second processor: so all that the
+selected tests need is compiled at once, and then run at once.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -43,24 +46,39 @@ QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 CASES = [case for case in all_cases() if case.group != "big"]
 
 
-def build(folder: Path, compiler: str, levels: dict[str, list[str]], extra: Sequence[str]) -> Path:
-    """Compile all C sources and the replayer into one program."""
-    defines = [f"-DFNN_HAVE_{level.upper()}" for level in levels]
-    floor = [p for p in sorted((ROOT / "src").rglob("*.c")) if p.parent.name != "isa" or p.stem == "baseline"]
-    # Without OpenMP: its runtime is not built for the sanitizers.
-    sources = [p for p in floor if p.stem != "team_openmp"] + [ROOT / "tests" / "c" / "replay.c"]
-    base = [compiler, *FLAGS, *extra, *defines]
-    units = [(source, []) for source in sources]
-    units += [(ROOT / "src" / "isa" / f"{level}.c", flags) for level, flags in levels.items()]
-    objects = [str(folder / f"{i}-{source.stem}.o") for i, (source, _) in enumerate(units)]
-    commands = [
-        [*base, *flags, "-c", str(source), "-o", made] for (source, flags), made in zip(units, objects, strict=True)
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(run, commands))
-    program = folder / "replay"
-    run([*base, *objects, "-lm", "-o", str(program)])
-    return program
+class Build(NamedTuple):
+    """A program of all C sources and the replayer: its compiler, flags, and the files of levels with theirs."""
+
+    compiler: str | None
+    flags: list[str]
+    levels: dict[str, list[str]]
+    runner: list[str | None]  # what starts it
+
+    @property
+    def possible(self) -> bool:
+        """Whether all that it takes is installed."""
+        return None not in (self.compiler, *self.runner)
+
+
+class Run(NamedTuple):
+    """All cases by a program at a level, on whole numbers or floats."""
+
+    program: str
+    level: str
+    mode: str
+
+
+BEST = _core.levels()[-1]
+# Of the program for the best level only that runs: others' kernels are only linked.
+LINKED = {"baseline": ["-O0", "-fno-sanitize=all"]} if BEST in X86 else {}
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
+BUILDS = {
+    "sanitized": Build(
+        shutil.which(os.environ.get("CC", "gcc")), SANITIZE, {**LINKED, **{k: X86[k] for k in [BEST] if k in X86}}, []
+    ),
+    "neon": Build(CROSS, ["-static"], {"neon": []}, [QEMU]),
+}
+THREADS = 2
 
 
 def run(command: list[str], timeout: int = 900) -> None:
@@ -68,40 +86,89 @@ def run(command: list[str], timeout: int = 900) -> None:
     assert done.returncode == 0, f"{' '.join(command[:12])} ...\n{done.stderr[-3000:]}"
 
 
-def replay(folder: Path, command: list[str], level: str, threads: int, mode: str) -> None:
-    """Run every case at a level and compare with the oracle."""
-    fn.set_precision("exact")
-    programs: list[Program] = []
-    inputs = [make_inputs(case, mode, terms(case)) for case in CASES]
-    programs = [record(case, given) for case, given in zip(CASES, inputs, strict=True)]
-    write(programs, folder / "programs")
-    run([*command, level, str(threads), str(folder / "programs"), str(folder / "results")])
-    for case, given, got in zip(CASES, inputs, results(programs, folder / "results"), strict=True):
-        compare(case, mode, given, got, run_oracle(case, given), f"{mode}, {level}, {threads} threads, replayed")
+def compilations(folder: Path, build: Build) -> list[tuple[list[str], str]]:
+    """The commands that compile a program's sources, each with the file that it makes, the longest first."""
+    assert build.compiler is not None
+    defines = [f"-DFNN_HAVE_{level.upper()}" for level in build.levels if level != "baseline"]
+    isa = ROOT / "src" / "isa"
+    levels = [isa / f"{level}.c" for level in dict.fromkeys([*reversed(build.levels), "baseline"])]
+    # Without OpenMP: its runtime is not built for the sanitizers.
+    others = [p for p in sorted((ROOT / "src").rglob("*.c")) if p.parent != isa and p.stem != "team_openmp"]
+    commands = []
+    for i, source in enumerate([*levels, *others, ROOT / "tests" / "c" / "replay.c"]):
+        flags = [*FLAGS, *build.flags, *defines, *(build.levels.get(source.stem, []) if source in levels else [])]
+        made = str(folder / f"{i}-{source.stem}.o")
+        commands.append(([build.compiler, *flags, "-c", str(source), "-o", made], made))
+    return commands
+
+
+def recorded(mode: str, path: Path) -> list[Program]:
+    """Write every case's program to a file; what it holds is let go."""
+    programs = [record(case, make_inputs(case, mode, terms(case))) for case in CASES]
+    write(programs, path)
+    for slot in (slot for program in programs for slot in program.slots):
+        slot.before = None
+    return programs
+
+
+Replayed = Callable[[Run], tuple[list[Program], Path]]
 
 
 @pytest.fixture(scope="module")
-def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
-    here = {level: X86[level] for level in _core.levels()[-1:] if level in X86}
-    return build(tmp_path_factory.mktemp("sanitized"), os.environ.get("CC", "gcc"), here, flags)
+def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+    """Compile and start what the selected tests need; a call waits for one run and returns its results' file."""
+    chosen = [item.callspec.params["which"] for item in request.session.items if item.path == Path(__file__)]
+    chosen = [which for which in chosen if BUILDS[which.program].possible]
+    folders = {name: tmp_path_factory.mktemp(name) for name in dict.fromkeys(which.program for which in chosen)}
+    runs: dict[Run, Future[None]] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        commands = {name: compilations(folder, BUILDS[name]) for name, folder in folders.items()}
+        making: dict[str, list[tuple[Future[None], str]]] = {name: [] for name in folders}
+        # The long ones of all programs before the short ones of any.
+        for name, i in sorted(((n, i) for n in commands for i in range(len(commands[n]))), key=lambda pair: pair[1]):
+            command, made = commands[name][i]
+            making[name].append((pool.submit(run, command), made))
+        fn.set_precision("exact")
+        written = tmp_path_factory.mktemp("programs")
+        programs = {mode: recorded(mode, written / mode) for mode in dict.fromkeys(which.mode for which in chosen)}
+        for name, folder in folders.items():
+            build, program = BUILDS[name], str(folder / "replay")
+            for future, _ in making[name]:
+                future.result()
+            run([str(build.compiler), *FLAGS, *build.flags, *(made for _, made in making[name]), "-lm", "-o", program])
+            for which in (which for which in chosen if which.program == name):
+                files = [str(written / which.mode), str(folder / f"{which.level}-{which.mode}")]
+                command = [*map(str, build.runner), program, which.level, str(THREADS), *files]
+                runs[which] = pool.submit(run, command)
+
+        def results_of(which: Run) -> tuple[list[Program], Path]:
+            runs[which].result()
+            return programs[which.mode], folders[which.program] / f"{which.level}-{which.mode}"
+
+        yield results_of
 
 
-@pytest.mark.skipif(not shutil.which(os.environ.get("CC", "gcc")), reason="there is no C compiler")
-@pytest.mark.parametrize("level", _core.levels()[-1:])
-def test_under_sanitizers(level: str, sanitized: Path, tmp_path: Path) -> None:
-    replay(tmp_path, [str(sanitized)], level, 2, "floats")
+def check(which: Run, replayed: Replayed) -> None:
+    """Compare every case's results with the oracle."""
+    programs, path = replayed(which)
+    where = f"{which.mode}, {which.level}, {THREADS} threads, replayed"
+    for case, got in zip(CASES, results(programs, path), strict=True):
+        given = make_inputs(case, which.mode, terms(case))
+        compare(case, which.mode, given, got, run_oracle(case, given), where)
 
 
-@pytest.fixture(scope="module")
-def neon(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    assert CROSS is not None
-    assert QEMU is not None
-    program = build(tmp_path_factory.mktemp("neon"), CROSS, {"neon": []}, ["-static"])
-    return [QEMU, str(program)]
+@pytest.mark.skipif(not BUILDS["sanitized"].possible, reason="there is no C compiler")
+@pytest.mark.parametrize("which", [Run("sanitized", BEST, "floats")], ids=[BEST])
+def test_under_sanitizers(which: Run, replayed: Replayed) -> None:
+    check(which, replayed)
 
 
-@pytest.mark.skipif(not (CROSS and QEMU), reason="needs aarch64-linux-gnu-gcc and qemu-user: .ci/install-aarch64")
-@pytest.mark.parametrize(("level", "mode"), [("neon", "integers"), ("neon", "floats"), ("portable", "floats")])
-def test_under_qemu(level: str, mode: str, neon: list[str], tmp_path: Path) -> None:
-    replay(tmp_path, neon, level, 2, mode)
+EMULATED = [Run("neon", *pair) for pair in (("neon", "integers"), ("neon", "floats"), ("portable", "floats"))]
+
+
+@pytest.mark.skipif(
+    not BUILDS["neon"].possible, reason="needs aarch64-linux-gnu-gcc and qemu-user: .ci/install-aarch64"
+)
+@pytest.mark.parametrize("which", EMULATED, ids=[f"{which.level}-{which.mode}" for which in EMULATED])
+def test_under_qemu(which: Run, replayed: Replayed) -> None:
+    check(which, replayed)
