@@ -50,7 +50,7 @@ static void binary_past(const fnn_op *op, void *const *buf, int64_t lo, int64_t 
     float *y = buf[2];
     fnn_binary_rows rows = {.rows = 1, .a_col = nest->stride[0][0], .b_col = nest->stride[1][0]};
     FNN_IN_PIECES(
-        op->k, nest->size, lo, hi, y, a == y || b == y,
+        op->k, nest->size, lo, hi, FNN_PIECE, y, a == y || b == y,
         (rows.n = n, rows.a = a + at * rows.a_col, rows.b = b + at * rows.b_col, rows.y = to, kernel(&rows)));
 }
 

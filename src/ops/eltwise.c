@@ -28,7 +28,8 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
-        FNN_IN_PIECES(op->k, p->n, lo, hi, y, x == y, op->k->elt_##name(n, x + at, to, p->a, p->b));                 \
+        FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), y, x == y,                                            \
+                      op->k->elt_##name(n, x + at, to, p->a, p->b));                                                 \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "x y", name##_op_init, name##_op_run);
 
@@ -41,7 +42,7 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
-        FNN_IN_PIECES(op->k, p->n, lo, hi, dx, x == dx || dy == dx,                                                  \
+        FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), dx, x == dx || dy == dx,                              \
                       op->k->elt_##name(n, dy + at, x + at, to, p->a, p->b));                                        \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "dy x dx", name##_op_init, name##_op_run);

@@ -52,7 +52,7 @@ static void run_bwd(const fnn_op *op, const fnn_pointwise_loss *l, const float *
     fnn_share(blocks, team->tid, team->n, &lo, &hi);
     block_of(q, lo, &from);
     const int64_t stop = lo < hi ? block_of(q, hi - 1, &ends) : from;
-    FNN_IN_PIECES(op->k, q->count, from, stop, dx, l->x == dx || l->t == dx || dy == dx,
+    FNN_IN_PIECES(op->k, q->count, from, stop, FNN_PIECE, dx, l->x == dx || l->t == dx || dy == dx,
                   op->k->loss_slope(l, at, at + n, q->reduce ? NULL : dy, scale, to));
 }
 

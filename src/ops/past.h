@@ -7,14 +7,17 @@
 
 #define FNN_PIECE 512 /* floats: long enough for a kernel's loop, short enough that reading goes on meanwhile */
 
-/* The elements [lo, hi) of an output y of `size` elements. `make`, a statement, puts n of them, from `at` on, at `to`.
- * An output that is also an input stays in the caches. */
-#define FNN_IN_PIECES(k, size, lo, hi, y, is_input, make)                                                            \
+/* What takes long to compute reads and writes less unevenly in shorter ones. */
+#define FNN_PIECE_OF(cost) ((cost) < 20 ? FNN_PIECE : FNN_PIECE / 2)
+
+/* The elements [lo, hi) of an output y of `size` elements. `make`, a statement, puts n of them, from `at` on, at `to`:
+ * where they go past the caches `most` at a time. An output that is also an input stays in the caches. */
+#define FNN_IN_PIECES(k, size, lo, hi, most, y, is_input, make)                                                      \
     do {                                                                                                             \
         _Alignas(FNN_ALIGN) float piece[FNN_PIECE];                                                                  \
         const int past = (size) > FNN_PAST && !(is_input);                                                           \
         for (int64_t at = (lo), n; at < (hi); at += n) {                                                             \
-            n = past && (hi) - at > FNN_PIECE ? FNN_PIECE : (hi) - at;                                               \
+            n = past && (hi) - at > (most) ? (most) : (hi) - at;                                                     \
             float *to = past ? piece : (y) + at;                                                                     \
             make;                                                                                                    \
             if (past) (k)->past_store(n, piece, (y) + at);                                                           \
