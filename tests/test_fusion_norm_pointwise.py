@@ -20,6 +20,7 @@ NAME = "norm_pointwise_bwd"
 @pytest.fixture(autouse=True)
 def _fuse_small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm_pointwise, "LEAST", 0)
+    fn.set_precision("fast")
 
 
 class Block(nn.Module):
@@ -107,7 +108,11 @@ def test_not_where_much_stays_near_anyway(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_not_of_given_statistics() -> None:
-    fn.set_precision("exact")
     model = Block()
     model.norm.eval()
     assert not is_fused(model)
+
+
+def test_not_in_precision_exact() -> None:
+    fn.set_precision("exact")
+    assert not is_fused(Block())

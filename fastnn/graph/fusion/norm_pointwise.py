@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ... import _backend
 from ..node import Node
 from ..primitive import Call, find
 from ..primitives.norm_pointwise import NORM_ACTIVATIONS
@@ -16,7 +17,13 @@ MOST_WEIGHTS = 1 << 14  # with more the products take their time, not the memory
 
 
 def norm_bwd_into_pointwise_bwd(calls: Sequence[Call], kept: set[Node]) -> list[Call]:
-    """Let a 1x1 convolution's backward make the gradient of batch norm's input, which it alone reads."""
+    """Let a 1x1 convolution's backward make the gradient of batch norm's input, which it alone reads.
+
+    The gradient of its weights is summed in another order, so not in precision "exact", where a layer inside a network
+    gives the bits of the layer alone.
+    """
+    if _backend.get_precision() == "exact":
+        return list(calls)
     uses = Uses(calls, kept)
     at = {call: i for i, call in enumerate(calls)}
     replaced: dict[Call, Call | None] = {}
