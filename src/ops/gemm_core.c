@@ -1,7 +1,7 @@
 /* See gemm_core.h. */
 #include <string.h>
 
-#include "gemm_core.h"
+#include "gemm_once.h"
 
 #define SHARED_FLOATS ((int64_t)4 << 20)       /* most of B that is packed at once: 16 MB */
 #define PARTIAL_FLOATS ((int64_t)16 << 20)     /* most that chunks of k may hold */
@@ -16,11 +16,10 @@
 #define GROUP_ROWS 1024                        /* least rows that meet a group where there are several */
 #define TURNED_RATIO 1.5                       /* least rows a column of a product that is turned, and its least k */
 #define TURNED_K 64
-#define OWN_FLOATS ((int64_t)512 << 10) /* most of A that each thread reads whole to have columns of its own */
-#define TURNED_ROWS 112                 /* of a block of it: whole tiles and whole vectors at the widest level */
-#define ROWS_FIRST_PACKED 16384         /* floats of A packed at a time then */
-#define ALIASING_FLOATS 1024            /* rows this far apart share a set of the first-level cache */
-#define SHORT_K 128 /* up to which storing C matters: its rows are better written from end to end */
+#define TURNED_ROWS 112         /* of a block of it: whole tiles and whole vectors at the widest level */
+#define ROWS_FIRST_PACKED 16384 /* floats of A packed at a time then */
+#define ALIASING_FLOATS 1024    /* rows this far apart share a set of the first-level cache */
+#define SHORT_K 128             /* up to which storing C matters: its rows are better written from end to end */
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
@@ -473,22 +472,6 @@ static void run_private(const gemm_call *call, void *thread_scratch, const fnn_t
     }
 }
 
-/* Each thread keeps to columns of its own, which it packs itself: no thread waits, and what one wrote does not have to
- * come from its cache to the other's. Each reads all of A then, which must be small enough for its own cache. */
-static int has_own_columns(const gemm_plan *p, const fnn_team *team) {
-    return p->turned && p->batch == 1 && p->nc >= p->n && p->panels % team->n == 0 && p->m * p->k <= OWN_FLOATS;
-}
-
-static void run_own_columns(const gemm_call *call, float *b, void *thread_scratch, const fnn_team *team) {
-    const gemm_plan *p = call->plan;
-    const int64_t nr = call->kernels->gemm_nr;
-    int64_t lo, hi;
-    fnn_share(p->panels, team->tid, team->n, &lo, &hi);
-    const int64_t n = gemm_min(p->n, hi * nr) - lo * nr;
-    call->b.pack(&call->b, call->kernels, 0, lo * nr, n, 0, p->k, b + lo * nr * p->k);
-    shared_rows(call, 0, 0, p->m, lo * nr, n, b + lo * nr * p->k, thread_scratch);
-}
-
 void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team) {
     const gemm_plan *p = call->plan;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
@@ -496,8 +479,8 @@ void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const 
         run_private(call, mine, team);
         return;
     }
-    if (has_own_columns(p, team)) {
-        run_own_columns(call, scratch, mine, team);
+    if (fnn_gemm_has_own_columns(call, team)) {
+        fnn_gemm_run_own_columns(call, scratch, mine, team);
         return;
     }
     for (int64_t j = 0; j < p->n; j += p->nc) {

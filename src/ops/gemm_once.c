@@ -1,9 +1,11 @@
 /* See gemm_once.h. */
 #include "gemm_once.h"
 
-#define ONCE_ROWS 256 /* most of A */
-#define ONCE_PANELS 5 /* least of B: for fewer, A is read in place */
-#define SLACK 64      /* floats past a packed buffer that a whole-vector store may touch */
+#define ONCE_ROWS 256                   /* most of A */
+#define ONCE_PANELS 5                   /* least of B: for fewer, A is read in place */
+#define OWN_FLOATS ((int64_t)512 << 10) /* most of A that each thread reads whole to have columns of its own ... */
+#define OWN_ROWS 128                    /* ... and most rows, where these are the batch */
+#define SLACK 64                        /* floats past a packed buffer that a whole-vector store may touch */
 
 int fnn_gemm_is_once(const gemm_plan *p, const fnn_kernels *kernels) {
     return p->batch == 1 && p->m > kernels->gemm_mr && p->m <= ONCE_ROWS && p->panels >= ONCE_PANELS && p->k > 0;
@@ -53,4 +55,22 @@ void fnn_gemm_run_once(const gemm_call *call, void *thread_scratch, const fnn_te
             call->kernels->gemm_block(&g);
         }
     }
+}
+
+int fnn_gemm_has_own_columns(const gemm_call *call, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const int few = p->m <= OWN_ROWS && call->b.pack == fnn_gemm_pack_strided_b;
+    return (p->turned || few) && p->batch == 1 && p->nc >= p->n && p->panels % team->n == 0 &&
+           p->m * p->k <= OWN_FLOATS;
+}
+
+void fnn_gemm_run_own_columns(const gemm_call *call, float *b, void *thread_scratch, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const fnn_team alone = {.tid = 0, .n = 1, .barrier = NULL};
+    const int64_t nr = call->kernels->gemm_nr;
+    int64_t lo, hi;
+    fnn_share(p->panels, team->tid, team->n, &lo, &hi);
+    const int64_t j = lo * nr, n = gemm_min(p->n, hi * nr) - j;
+    call->b.pack(&call->b, call->kernels, 0, j, n, 0, p->k, b + j * p->k);
+    fnn_gemm_run_shared(call, j, n, b + j * p->k, thread_scratch, &alone);
 }

@@ -13,4 +13,11 @@ size_t fnn_gemm_once_thread_bytes(const gemm_plan *plan, const fnn_kernels *kern
 /* Operands are strided; columns of B are contiguous, and rows of C adjoin. */
 void fnn_gemm_run_once(const gemm_call *call, void *thread_scratch, const fnn_team *team);
 
+/* Of a product in shared mode: whether each thread keeps to columns of its own, which it packs itself. No thread waits,
+ * and what one wrote does not have to come from its cache to the other's. Each reads all of A, which must be small
+ * enough for its own cache. */
+int fnn_gemm_has_own_columns(const gemm_call *call, const fnn_team *team);
+/* b: room for all of B, of which each thread makes its part. */
+void fnn_gemm_run_own_columns(const gemm_call *call, float *b, void *thread_scratch, const fnn_team *team);
+
 #endif
