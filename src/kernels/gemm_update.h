@@ -14,8 +14,8 @@ static inline __attribute__((always_inline)) void update_tile(const int V, int64
     int64_t q = 0;
 #pragma GCC unroll 1
     for (; q + 2 <= k; q += 2, a.lo += 2 * GEMM_MR * sizeof(float), b += 2 * V * VL) {
-        __builtin_prefetch(ahead.read, 0, 2);
-        __builtin_prefetch(ahead.write, 1, 3);
+        v_soon_own(ahead.read); /* parameters, which every thread has read in the forward */
+        v_soon_own(ahead.write);
         ahead.read += GEMM_LINE, ahead.write += GEMM_LINE;
         gemm_step(GEMM_MR, V, GEMM_PACKED, &a, 0, b, acc);
         gemm_step(GEMM_MR, V, GEMM_PACKED, &a, 1, b + V * VL, acc);

@@ -17,6 +17,8 @@ static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, (__m512)x); }
 static inline void v_stream(float *p, vf x) { _mm512_stream_ps(p, (__m512)x); }
 static inline void v_stream_end(void) { _mm_sfence(); }
 static inline void v_soon(const float *p) { __builtin_prefetch(p); }
+/* The builtin would be an ordinary prefetch without -mprfchw; every processor of this level has the instruction. */
+static inline void v_soon_own(const float *p) { __asm__ volatile("prefetchw %0" : : "m"(*p)); }
 static inline __mmask16 v_first_lanes(int n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf v_load_n(const float *p, int n) { return (vf)_mm512_maskz_loadu_ps(v_first_lanes(n), p); }
 static inline void v_store_n(float *p, vf x, int n) { _mm512_mask_storeu_ps(p, v_first_lanes(n), (__m512)x); }

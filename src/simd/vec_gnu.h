@@ -21,6 +21,7 @@
  *   v_stream(p, x)             a store past the caches where there is one; p at a whole vector. Before another thread may
  *                              read what was stored: v_stream_end()
  *   v_soon(p)                  what is at p will be read soon
+ *   v_soon_own(p)              ... and written: other processors give up their copies now, where the level can ask
  *   v_over(a, b)               a / b for b in [2^-60, 2^125], to one unit in the last place
  */
 #ifndef FASTNN_VEC_GNU_H
@@ -45,6 +46,7 @@ static inline void v_stream(float *p, vf x) { v_store(p, x); }
 static inline void v_stream_end(void) {}
 #endif
 static inline void v_soon(const float *p) { __builtin_prefetch(p); }
+static inline void v_soon_own(const float *p) { __builtin_prefetch(p, 1); }
 #if !defined(V_HAVE_PARTIAL) && VL == 4
 static inline vf v_load_n(const float *p, int n) {
     return (vf){n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f};
