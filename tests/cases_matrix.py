@@ -308,6 +308,7 @@ def block_convs() -> Iterator[Conv]:
     yield Conv("long_sum_spans", (2, 3, 37, 39), 37, (5, 5), (1, 1), (2, 1, 0, 3), group="blocks")
     yield Conv("long_sum_rows_x", (3, 10, 28, 27), 40, (5, 5), padding=same(2), group="blocks")
     yield Conv("long_sum_rows_x_1x1", (3, 9, 28, 27), 70, (1, 1), group="blocks")
+    yield Conv("long_sum_few_outputs_1x1", (2, 70, 20, 21), 48, (1, 1), group="blocks")
     yield Conv("few_images", (9, 21, 7, 6), 35, (3, 3), padding=same(1), group="blocks")
     yield Conv("few_images_stride2", (9, 34, 7, 7), 20, (1, 1), (2, 2), padding=(0, 1, 1, 2), group="blocks")
     yield Conv("rows_again", (1, 70, 28, 28), 600, (1, 3), padding=(0, 0, 1, 1), group="blocks")

@@ -10,8 +10,9 @@
 #define SHARED_BYTES ((int64_t)64 << 20)   /* most that partial results may take */
 #define LISTED_BYTES ((int64_t)256 << 10)  /* most that lists of pairs may take to be kept */
 #define FEW_ROW_PANELS 5                   /* use packed columns too rarely to pay for their packing */
-#define NARROW 32                          /* floats of a pixel whose lines hold little else than what is wanted */
-#define MANY_ROWS 256                      /* of more, too little of a block read in place stays near */
+#define FEW_COLUMN_PANELS 3 /* leave rows in place to be read once or twice, all of a pixel's together */
+#define NARROW 32           /* floats of a pixel whose lines hold little else than what is wanted */
+#define MANY_ROWS 256       /* of more, too little of a block read in place stays near */
 #define ENOUGH_UNITS 16
 #define CHUNK_PIXELS 1024 /* least length of a chunk's sums */
 #define SPAN_MOST 8       /* channels of a pixel, up to which spans are considered */
@@ -36,6 +37,14 @@ static double form_cycles(const fnn_kernels *k, int64_t rows, int64_t columns, i
     return all * (double)panels * (double)taps;
 }
 
+/* A 1x1 of many pixels and few outputs: x is read where it lies, in its own order, beside a little of dy. */
+static int few_outputs(const fnn_kernels *k, const conv2d_problem *g) {
+    const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups;
+    return g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1 && k->weights_mr * 4 >= 48 && ocg < icg &&
+           ocg % k->vl == 0 && ocg >= k->weights_nr && ocg <= FEW_COLUMN_PANELS * k->weights_nr &&
+           g->n * g->oh * g->ow > ONE_BLOCK_PIXELS;
+}
+
 static double best_form(const fnn_kernels *k, const conv2d_problem *g, weights_form *form) {
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups, taps = g->kh * g->kw;
     const double by_dy = form_cycles(k, ocg, icg, taps), by_x = form_cycles(k, icg, ocg, taps);
@@ -45,7 +54,8 @@ static double best_form(const fnn_kernels *k, const conv2d_problem *g, weights_f
      * does, for then dw, the largest of all, is written line by line. */
     const int lines = g->n * g->oh * g->ow <= ONE_BLOCK_PIXELS && by_x < by_dy * 1.05 &&
                       ocg > FEW_ROW_PANELS * k->weights_mr;
-    if ((taps == 1 && (icg < ocg || lines)) || by_x * 1.05 < best) best = by_x, *form = WEIGHTS_ROWS_X;
+    if ((taps == 1 && (icg < ocg || lines || few_outputs(k, g))) || by_x * 1.05 < best)
+        best = by_x, *form = WEIGHTS_ROWS_X;
     if (g->groups == 1 && g->dilation[1] == 1 && icg <= SPAN_MOST) {
         const double by_spans = form_cycles(k, g->kw * icg, ocg, g->kh);
         if (by_spans < best) best = by_spans, *form = WEIGHTS_ROWS_SPANS;
@@ -61,9 +71,10 @@ static void plan_places(weights_plan *p, const fnn_kernels *k, const conv2d_prob
         p->columns_in_place = whole;
     } else if (g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1) {
         /* Rows of few lanes would read a cache line a pixel for a part of it, again for every panel. */
-        const int lines = k->weights_mr * 4 >= 48;
-        p->rows_in_place = few || (lines && g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
-        p->columns_in_place = few && whole;
+        const int lines = k->weights_mr * 4 >= 48, outputs = few_outputs(k, g);
+        p->rows_in_place = few || outputs ||
+                           (lines && g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
+        p->columns_in_place = (few || outputs) && whole;
     } else if (g->groups == 1) {
         p->rows_in_place = row_pixel <= NARROW;
         p->columns_in_place = column_pixel <= NARROW && whole;
