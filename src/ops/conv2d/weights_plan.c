@@ -10,7 +10,7 @@
 #define SHARED_BYTES ((int64_t)64 << 20)   /* most that partial results may take */
 #define LISTED_BYTES ((int64_t)256 << 10)  /* most that lists of pairs may take to be kept */
 #define FEW_ROW_PANELS 5                   /* use packed columns too rarely to pay for their packing */
-#define FEW_COLUMN_PANELS 3 /* leave rows in place to be read once or twice, all of a pixel's together */
+#define FEW_COLUMN_PANELS 2 /* leave rows in place to be read once or twice, all of a pixel's together */
 #define NARROW 32           /* floats of a pixel whose lines hold little else than what is wanted */
 #define MANY_ROWS 256       /* of more, too little of a block read in place stays near */
 #define ENOUGH_UNITS 16
