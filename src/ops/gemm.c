@@ -9,8 +9,11 @@
 
 #include "gemm_once.h"
 
-#define FEW_PANELS 4 /* of columns, up to which a product goes rows first */
-#define FEW_UNIT 16  /* columns: a cache line of C */
+#define FEW_PANELS 4     /* of columns, up to which a product goes rows first */
+#define FEW_UNIT 16      /* columns: a cache line of C */
+#define LONG_PANEL 12288 /* floats of a panel of B past which it does not stay in the first-level cache */
+#define LONG_ROWS 256    /* of A, from which on blocks are longer along k then, ... */
+#define LONG_MC 112      /* ... and of so many rows */
 
 /* How a product's operands lie in memory: what follows each other along the rows of C, or along k. */
 typedef enum { ANY_ORDER, NN, NT } product_order;
@@ -26,6 +29,16 @@ typedef struct product_plan {
 static int is_few(const fnn_op *op, int64_t m, int64_t n, int64_t k, product_order order) {
     const int64_t vl = op->k->vl, narrow = order == NT ? k < 16 * vl : n < 2 * vl;
     return order != ANY_ORDER && m > 0 && m <= FNN_FEW_ROWS && m <= (narrow ? 12 : 24) * vl / 16;
+}
+
+/* A panel of B that is too long for the first-level cache anyway may as well be longer: C, whose rows come from far, is
+ * read and written half as often. */
+static void plan_long(gemm_plan *p, const fnn_kernels *kernels) {
+    const int64_t mr = kernels->gemm_mr, blocks = gemm_max(1, gemm_ceil_div(p->k, 2 * kernels->gemm_kc));
+    const int64_t kc = gemm_ceil_div(gemm_ceil_div(p->k, blocks), 4) * 4;
+    if (!p->shared || p->m <= LONG_ROWS || kernels->gemm_nr * kernels->gemm_kc <= LONG_PANEL) return;
+    if (kc <= kernels->gemm_kc) return;
+    p->kc = kc, p->mc = LONG_MC / mr * mr;
 }
 
 /* Plans one product for op: units, scratch and FLOPs follow from it. */
@@ -44,6 +57,7 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     if (order != ANY_ORDER && !plan->gemm.turned && n <= FEW_PANELS * op->k->gemm_nr)
         fnn_gemm_plan_rows(&plan->gemm, op->k);
     plan->once = order == NN && !plan->few && !plan->gemm.turned && fnn_gemm_is_once(&plan->gemm, op->k);
+    if (!plan->few && !plan->once && !plan->gemm.group) plan_long(&plan->gemm, op->k);
     if (plan->few) {
         op->units = batch * gemm_ceil_div(n, FEW_UNIT);
     } else if (plan->once) {

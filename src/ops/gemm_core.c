@@ -172,7 +172,7 @@ static void fill_rows(const gemm_rows *r, int64_t first, int64_t count, int64_t 
 /* Rows of a block of A, so that a range of rows falls into blocks of about one size: a short last one would read all
  * of B for little. */
 static int64_t block_rows(const gemm_call *call, int64_t rows) {
-    const int64_t mr = call->kernels->gemm_mr, blocks = gemm_max(1, gemm_ceil_div(rows, GEMM_MC));
+    const int64_t mr = call->kernels->gemm_mr, blocks = gemm_max(1, gemm_ceil_div(rows, call->plan->mc));
     return call->statistics ? GEMM_MC : gemm_ceil_div(gemm_ceil_div(rows, blocks), mr) * mr;
 }
 
