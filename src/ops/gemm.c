@@ -31,8 +31,8 @@ static int is_few(const fnn_op *op, int64_t m, int64_t n, int64_t k, product_ord
     return order != ANY_ORDER && m > 0 && m <= FNN_FEW_ROWS && m <= (narrow ? 12 : 24) * vl / 16;
 }
 
-/* A panel of B that is too long for the first-level cache anyway may as well be longer: C, whose rows come from far, is
- * read and written half as often. */
+/* A panel of B that is too long for the first-level cache anyway may as well be longer: C, whose rows come from far,
+ * is read and written half as often. */
 static void plan_long(gemm_plan *p, const fnn_kernels *kernels) {
     const int64_t mr = kernels->gemm_mr, blocks = gemm_max(1, gemm_ceil_div(p->k, 2 * kernels->gemm_kc));
     const int64_t kc = gemm_ceil_div(gemm_ceil_div(p->k, blocks), 4) * 4;
