@@ -196,6 +196,8 @@ EXEMPT = {
     "ModuleDict": "has no forward",
     "StochasticDepth": "PyTorch has none; test_functional.py checks it",
     "stochastic_depth": "PyTorch has none; test_functional.py checks it",
+    "Normalize": "PyTorch has none; test_normalize.py compares it with transforms.Normalize",
+    "normalize_channels": "PyTorch has none; test_normalize.py compares it with transforms.Normalize",
     "one_hot": "gives integers at once, not a node; test_functional.py checks it",
 }
 # Accepted for PyTorch's sake; no value depends on them, or only one is allowed.
