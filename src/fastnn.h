@@ -138,6 +138,9 @@ void fnn_set_grain(double nanoseconds);
 double fnn_get_grain(void);
 /* Threads that took part in the last parallel step since the last call: for tests. */
 int fnn_last_team_size(void);
+/* Whether the run under way is the first, the third, ... of the process. An op that reads more than a cache holds, run
+ * after run, goes through it forwards and backwards in turn: what it read last is still near, and is read first. */
+int fnn_run_is_odd(void);
 
 /* ---- memory: base/ -------------------------------------------------------------------------------------- */
 

@@ -15,10 +15,13 @@
 
 static _Atomic double grain_ns = DEFAULT_GRAIN_NS;
 static atomic_int last_team_size = 1;
+static atomic_uint runs;
 
 void fnn_set_grain(double nanoseconds) { atomic_store(&grain_ns, nanoseconds); }
 double fnn_get_grain(void) { return atomic_load(&grain_ns); }
 int fnn_last_team_size(void) { return atomic_exchange(&last_team_size, 1); }
+
+int fnn_run_is_odd(void) { return (int)(atomic_load_explicit(&runs, memory_order_relaxed) & 1); }
 
 typedef struct program {
     const fnn_step *steps;
@@ -113,6 +116,7 @@ int fnn_run_timed(const fnn_step *steps, int n_steps, int n_threads, void *scrat
                  .start = seconds ? fnn_now_ns() : 0,
                  .stopped_at = -1};
     int parallel = 0;
+    atomic_fetch_add_explicit(&runs, 1, memory_order_relaxed);
     for (int i = 0; i < n_steps && !parallel; i++) parallel = is_parallel(&p, i, 0);
     fnn_run_team(walk, &p, parallel ? n_threads : 1);
     const int stopped_at = atomic_load(&p.stopped_at);

@@ -180,8 +180,9 @@ static void gemm_few_nt(const fnn_gemm_block *g) {
     float sums[FNN_FEW_ROWS * FEW_ROOM];
     const int64_t fit = FEW_FLOATS / (g->k > 0 ? g->k : 1) / 8 * 8;
     const int64_t turn = fit < 8 ? 8 : fit < FEW_COLUMNS ? fit : FEW_COLUMNS;
-    for (int64_t j0 = 0; j0 < g->n; j0 += turn) {
-        const int64_t width = g->n - j0 < turn ? g->n - j0 : turn;
+    const int64_t turns = (g->n + turn - 1) / turn;
+    for (int64_t t = 0; t < turns; t++) {
+        const int64_t j0 = (g->backwards ? turns - 1 - t : t) * turn, width = g->n - j0 < turn ? g->n - j0 : turn;
         for (int64_t i = 0, m; i < g->m; i += m) {
             m = few_group(g->m, i, FEW_DOT_ROWS);
             for (int64_t j = 0; j < width; j += FEW_DOTS(m))

@@ -25,6 +25,7 @@ typedef struct fnn_gemm_block {
     int64_t b_panel;
     int64_t b_first; /* of which this block uses b_first .. b_first + k */
     int64_t b_row;   /* gemm_few: floats from one row of b (nn) or one column (nt) to the next */
+    int backwards;   /* gemm_few_nt: the last columns first */
     float *c;        /* element (i, j) is c[rows[i] + j] */
     const int64_t *rows;
     int add_c, last;

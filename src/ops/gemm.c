@@ -124,7 +124,8 @@ static void run_few(const gemm_call *call, product_order order, const fnn_team *
                             .bias = call->bias ? call->bias + j : NULL,
                             .residual = call->residual ? call->residual + at : NULL,
                             .activation = call->activation,
-                            .slope = call->slope};
+                            .slope = call->slope,
+                            .backwards = fnn_run_is_odd()};
         if (order == NT)
             call->kernels->gemm_few_nt(&g);
         else
