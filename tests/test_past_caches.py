@@ -39,6 +39,7 @@ CASES: dict[str, Callable[[], tuple[str, list[Array], dict[str, Any]]]] = {
         "smooth_l1_loss_bwd", [numbers(2, N), numbers(0, N), numbers(1, N)], {"reduction": "none", "beta": 1.0}
     ),
     "softmax": lambda: ("softmax", [numbers(0, N // 1000 + 1, 1000)], {"axis": 1}),
+    "softmax_anywhere": lambda: ("softmax", [numbers(0, N // 1001 + 2, 1001)], {"axis": 1}),
     "softmax_short": lambda: ("softmax", [numbers(0, N // 10, 10)], {"axis": 1}),
     "log_softmax_bwd": lambda: ("log_softmax_bwd", [numbers(0, N // 100, 100), numbers(1, N // 100, 100)], {"axis": 1}),
 }  # fmt: skip

@@ -104,7 +104,10 @@ def compilations(folder: Path, build: Build) -> list[tuple[list[str], str]]:
 
 def recorded(mode: str, path: Path) -> list[Program]:
     """Write every case's program to a file; what it holds is let go."""
+    before = fn.get_precision()
+    fn.set_precision("exact")
     programs = [record(case, make_inputs(case, mode, terms(case))) for case in CASES]
+    fn.set_precision(before)  # this runs before what restores settings after each test
     write(programs, path)
     for slot in (slot for program in programs for slot in program.slots):
         slot.before = None
@@ -128,7 +131,6 @@ def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for name, i in sorted(((n, i) for n in commands for i in range(len(commands[n]))), key=lambda pair: pair[1]):
             command, made = commands[name][i]
             making[name].append((pool.submit(run, command), made))
-        fn.set_precision("exact")
         written = tmp_path_factory.mktemp("programs")
         programs = {mode: recorded(mode, written / mode) for mode in dict.fromkeys(which.mode for which in chosen)}
         for name, folder in folders.items():

@@ -57,6 +57,19 @@ def test_same_bits_for_every_count(backend, n):
     np.testing.assert_array_equal(run_on(n), expected)
 
 
+@pytest.mark.parametrize("level", _core.levels())
+@pytest.mark.parametrize("rows", [1, 5])
+def test_same_bits_for_every_run(level, rows):
+    """Weights that no cache holds are read forwards and backwards in turn."""
+    _core.set_level(level)
+    x, w, b = (RNG.standard_normal(shape, dtype=np.float32) for shape in ((rows, 70), (331, 70), (331,)))
+    results = set()
+    for n in (1, 2, 3):
+        fn.set_num_threads(n)
+        results |= {F.linear(x, w, b).tobytes() for _ in range(4)}
+    assert len(results) == 1
+
+
 def test_counts_beyond_the_cores_are_obeyed():
     expected = run_on(1)
     n = (os.cpu_count() or 1) + 3
