@@ -118,16 +118,13 @@ static inline __attribute__((always_inline)) void few_tile(const int M, const in
 
 /* `width` columns from `column` on, whose sums over k are ready, `room` floats from row to row. */
 static void few_finish(const fnn_gemm_block *g, int64_t column, int64_t width, const float *sums, int64_t room) {
-    const vf slope = v_set1(g->slope);
     for (int64_t i = 0; i < g->m; i++, sums += room)
         for (int64_t j = 0; j < width; j += VL) {
             const int lanes = width - j < VL ? (int)(width - j) : VL;
             const int64_t at = g->rows[i] + column + j;
             vf v = gemm_read(sums + j, lanes);
             if (g->add_c) v += gemm_read(g->c + at, lanes);
-            if (g->bias) v += gemm_read(g->bias + column + j, lanes);
-            if (g->residual) v += gemm_read(g->residual + at, lanes);
-            v = act_apply(v, g->activation, slope);
+            v = gemm_finished(g, v, column + j, at, lanes);
             if (lanes == VL)
                 v_store(g->c + at, v);
             else

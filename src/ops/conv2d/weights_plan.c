@@ -37,10 +37,13 @@ static double form_cycles(const fnn_kernels *k, int64_t rows, int64_t columns, i
     return all * (double)panels * (double)taps;
 }
 
+/* Whether a tile's rows are most of a cache line of a pixel, so that they may be read in place. */
+static int rows_fill_lines(const fnn_kernels *k) { return k->weights_mr * 4 >= 48; }
+
 /* A 1x1 of many pixels and few outputs: x is read where it lies, in its own order, beside a little of dy. */
 static int few_outputs(const fnn_kernels *k, const conv2d_problem *g) {
     const int64_t icg = g->ic / g->groups, ocg = g->oc / g->groups;
-    return g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1 && k->weights_mr * 4 >= 48 && ocg < icg &&
+    return g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1 && rows_fill_lines(k) && ocg < icg &&
            ocg % k->vl == 0 && ocg >= k->weights_nr && ocg <= FEW_COLUMN_PANELS * k->weights_nr &&
            g->n * g->oh * g->ow > ONE_BLOCK_PIXELS;
 }
@@ -71,7 +74,7 @@ static void plan_places(weights_plan *p, const fnn_kernels *k, const conv2d_prob
         p->columns_in_place = whole;
     } else if (g->kh * g->kw == 1 && g->stride[0] * g->stride[1] == 1) {
         /* Rows of few lanes would read a cache line a pixel for a part of it, again for every panel. */
-        const int lines = k->weights_mr * 4 >= 48, outputs = few_outputs(k, g);
+        const int lines = rows_fill_lines(k), outputs = few_outputs(k, g);
         p->rows_in_place = few || outputs ||
                            (lines && g->n * g->oh * g->ow > ONE_BLOCK_PIXELS && p->rows <= MANY_ROWS);
         p->columns_in_place = (few || outputs) && whole;
