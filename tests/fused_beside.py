@@ -67,3 +67,17 @@ def check_beside_unfused(
                 np.testing.assert_allclose(value, want, rtol=CLOSE, atol=CLOSE * np.abs(want).max())
             bits.add(b"".join(value.tobytes() for value in actual))
         assert len(bits) == 1, f"level {level}: other bits on 3 threads"
+
+
+def check_training(make: Callable[[], nn.Module], data: Callable[[], np.ndarray]) -> None:
+    """Five steps with all rules beside five with none: the loss falls, and by as much."""
+    losses = []
+    for rules in ((), fusion.RULES):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fusion, "RULES", rules)
+            fn.manual_seed(0)
+            model = nn.Sequential(make(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+            losses.append([step(data(), np.array([0, 1, 2])) for _ in range(5)])
+    assert losses[1][-1] < losses[1][0]
+    np.testing.assert_allclose(*losses, rtol=1e-4)

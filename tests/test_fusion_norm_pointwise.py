@@ -13,6 +13,7 @@ from fastnn import _core, nn
 from fastnn.graph import fusion
 from fastnn.graph.fusion import norm_pointwise
 from fastnn.graph.fusion.norm_pointwise import norm_bwd_into_pointwise_bwd
+from fused_beside import check_training
 
 NAME = "norm_pointwise_bwd"
 
@@ -82,15 +83,7 @@ def test_equals_the_unfused(activation: type[nn.Module], residual: bool, monkeyp
 
 
 def test_training_steps() -> None:
-    losses = []
-    for rules in ((), fusion.RULES):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fusion, "RULES", rules)
-            model = nn.Sequential(Block(residual=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
-            losses.append([step(data(), np.array([0, 1, 2])) for _ in range(5)])
-    assert losses[1][-1] < losses[1][0]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    check_training(lambda: Block(residual=True), data)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ import pytest
 
 import fastnn as fn
 from fastnn import nn
-from fastnn.graph import fusion
 from fastnn.graph.fusion.norm_pool import norm_into_max_pool
-from fused_beside import check_beside_unfused, operations
+from fused_beside import check_beside_unfused, check_training, operations
 
 FUSED = ["norm_pool2d", "norm_pool2d_bwd"]
 
@@ -59,16 +58,7 @@ def test_no_number_is_a_maximum() -> None:
 
 
 def test_training_steps() -> None:
-    losses = []
-    for rules in ((), fusion.RULES):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fusion, "RULES", rules)
-            fn.manual_seed(0)
-            model = nn.Sequential(*block(32), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            step = fn.TrainStep(model, nn.CrossEntropyLoss(), fn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
-            losses.append([step(data(), np.array([0, 1, 2])) for _ in range(5)])
-    assert losses[1][-1] < losses[1][0]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    check_training(lambda: nn.Sequential(*block(32)), data)
 
 
 @pytest.mark.parametrize(
