@@ -57,6 +57,8 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     yield "turned_vectors", (64,), 130, 352, "blocks"
     yield "panels_once", (41,), 165, 530, "blocks"
     yield "long_panels", (270,), 1050, 135, "blocks"
+    for rows in (1, 3):
+        yield f"far_rows{rows}", (rows,), 9223, 131, "big"
     yield "lenet_fc1", (64,), 400, 120, "big"
     yield "mlp", (128,), 784, 512, "big"
     yield "resnet_fc", (32,), 2048, 1000, "big"

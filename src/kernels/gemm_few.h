@@ -13,10 +13,12 @@
 #define FEW_COLUMNS 64                /* most of one turn */
 #define FEW_FLOATS ((int64_t)1 << 17) /* of B in one turn: they stay in the second-level cache for all rows */
 #define FEW_ROOM (FEW_COLUMNS + 8 * VL)
-#define FEW_SWEEP 4096 /* columns whose sums stay in the second-level cache */
-#define FEW_STREAMS 8  /* rows of B that are read side by side */
-#define FEW_WIDE 512   /* columns from which on that pays; with few rows, four times as many */
-#define FEW_AHEAD 8    /* rows of B between what is asked for and what is used */
+#define FEW_SWEEP 4096             /* columns whose sums stay in the second-level cache */
+#define FEW_STREAMS 8              /* rows of B that are read side by side */
+#define FEW_WIDE 512               /* columns from which on that pays; with few rows, four times as many */
+#define FEW_AHEAD 8                /* rows of B between what is asked for and what is used */
+#define FEW_NEAR 128               /* floats of a column between the two, where eight columns are read side by side */
+#define FEW_FAR ((int64_t)1 << 20) /* floats of B from which on no cache near the core holds them */
 
 #if GEMM_MR >= 14 /* 32 registers */
 #define FEW_DOT_ROWS 6
@@ -42,9 +44,10 @@ static inline __attribute__((always_inline)) void few_sums(vf r[4], float *sums)
     *(few_quad *)sums = total;
 }
 
-/* sums[i][r] = row i of A times column r of B, for M rows and `columns` of FEW_DOTS(M) columns. */
-static inline __attribute__((always_inline)) void few_dots(const int M, const fnn_gemm_block *g, const float *a,
-                                                           const float *b, int columns, float *sums) {
+/* sums[i][r] = row i of A times column r of B, for M rows and `columns` of FEW_DOTS(M) columns; far: B comes from past
+ * the caches, and the prefetchers alone leave a sixth of the bandwidth unused. */
+static inline __attribute__((always_inline)) void few_dots(const int M, const int far, const fnn_gemm_block *g,
+                                                           const float *a, const float *b, int columns, float *sums) {
     const int R = FEW_DOTS(M);
     vf acc[FEW_DOT_ROWS][8];
     const float *row[FEW_DOT_ROWS], *column[8];
@@ -58,7 +61,12 @@ static inline __attribute__((always_inline)) void few_dots(const int M, const fn
         GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load(row[i] + p);
         GEMM_UNROLL for (int r = 0; r < R; r++) {
             const vf bv = v_load(column[r] + p);
-            if (R == 4 && p % GEMM_LINE == 0) __builtin_prefetch(column[r] + R * g->b_row + p, 0, 2);
+            if (p % GEMM_LINE == 0) {
+                if (R == 4)
+                    __builtin_prefetch(column[r] + R * g->b_row + p, 0, 2);
+                else if (far)
+                    __builtin_prefetch(column[r] + p + FEW_NEAR, 0, 3);
+            }
             GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
         }
     }
@@ -138,7 +146,11 @@ typedef void few_tile_fn(const fnn_gemm_block *g, const few_span *part, const fl
 
 #define FEW_DOTS_BODY(M)                                                                                             \
     static void few_dots_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {    \
-        few_dots(M, g, a, b, columns, sums);                                                                         \
+        few_dots(M, 0, g, a, b, columns, sums);                                                                      \
+    }
+#define FEW_FAR_BODY(M)                                                                                              \
+    static void few_far_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {     \
+        few_dots(M, 1, g, a, b, columns, sums);                                                                      \
     }
 #define FEW_TILE_AS(NAME, M, V, WHOLE)                                                                               \
     static void NAME##_##M(const fnn_gemm_block *g, const few_span *part, const float *a, const float *b, int lanes, \
@@ -153,18 +165,23 @@ typedef void few_tile_fn(const fnn_gemm_block *g, const few_span *part, const fl
 
 #if GEMM_MR >= 14
 #define FEW_EACH_DOTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define FEW_EACH_FAR(X) X(1) X(2) X(3)
 #define FEW_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #else
 #define FEW_EACH_DOTS(X) X(1) X(2) X(3)
+#define FEW_EACH_FAR(X) X(1)
 #define FEW_EACH_TILE(X) X(1) X(2) X(3) X(4)
 #endif
 
 FEW_EACH_DOTS(FEW_DOTS_BODY)
+FEW_EACH_FAR(FEW_FAR_BODY)
 FEW_EACH_TILE(FEW_TILE_BODY)
 
 #define FEW_DOTS_NAME(M) few_dots_##M,
+#define FEW_FAR_NAME(M) few_far_##M,
 #define FEW_TILE_NAMES(M) {few_wide_##M, few_two_##M, few_one_##M, few_part_##M},
 static few_dots_fn *const few_dots_of[] = {FEW_EACH_DOTS(FEW_DOTS_NAME)};
+static few_dots_fn *const few_far_of[] = {FEW_EACH_FAR(FEW_FAR_NAME)};
 static few_tile_fn *const few_tile_of[][4] = {FEW_EACH_TILE(FEW_TILE_NAMES)};
 
 /* Rows of the group that begins at row i, groups being of about one size. */
@@ -178,13 +195,15 @@ static void gemm_few_nt(const fnn_gemm_block *g) {
     const int64_t fit = FEW_FLOATS / (g->k > 0 ? g->k : 1) / 8 * 8;
     const int64_t turn = fit < 8 ? 8 : fit < FEW_COLUMNS ? fit : FEW_COLUMNS;
     const int64_t turns = (g->n + turn - 1) / turn;
+    const int far = g->m <= (int64_t)(sizeof few_far_of / sizeof *few_far_of) && g->k * g->n >= FEW_FAR;
+    few_dots_fn *const *dots_of = far ? few_far_of : few_dots_of;
     for (int64_t t = 0; t < turns; t++) {
         const int64_t j0 = (g->backwards ? turns - 1 - t : t) * turn, width = g->n - j0 < turn ? g->n - j0 : turn;
         for (int64_t i = 0, m; i < g->m; i += m) {
             m = few_group(g->m, i, FEW_DOT_ROWS);
             for (int64_t j = 0; j < width; j += FEW_DOTS(m))
-                few_dots_of[m - 1](g, g->a + i * g->a_row, g->b + (j0 + j) * g->b_row, (int)(width - j),
-                                   sums + i * FEW_ROOM + j);
+                dots_of[m - 1](g, g->a + i * g->a_row, g->b + (j0 + j) * g->b_row, (int)(width - j),
+                               sums + i * FEW_ROOM + j);
         }
         few_finish(g, j0, width, sums, FEW_ROOM);
     }
