@@ -36,27 +36,28 @@ static inline __attribute__((always_inline)) void pack_copy(float *dst, const in
         }
 }
 
-#define PACK_SIDE 4   /* panels that are filled side by side: fewer, longer pieces of each row of src ... */
-#define PACK_AHEAD 12 /* ... asked for so many rows ahead, as rows far apart are no stream to the processor */
+#define PACK_STEP 8 /* rows of src at a time */
 
-/* The same for PACK_SIDE whole panels of GEMM_MR. The last row's stores stop in time: the next panel begins there. */
-static void pack_copy_side(float *dst, const float *src, int64_t ld, int64_t k) {
-    const int width = GEMM_MR;
-    for (int64_t p = 0; p < k; p++, src += ld, dst += width) {
-        for (int i = 0; i < PACK_SIDE * width; i += GEMM_LINE) v_soon(src + PACK_AHEAD * ld + i);
-        for (int q = 0; q < PACK_SIDE; q++)
+/* dst[q][p * width + i] = src[p * ld + q * width + i] for q < panels, i < width, p < k: a few rows of src are read from
+ * end to end, which costs fewer pages and lines than a panel after the other. The last row's stores stop in time: the
+ * next panel begins there. */
+static inline __attribute__((always_inline)) void pack_side_by_side(float *dst, const int width, const float *src,
+                                                                    int64_t ld, int64_t panels, int64_t k) {
+    for (int64_t p0 = 0; p0 < k; p0 += PACK_STEP)
+        for (int64_t q = 0; q < panels; q++) {
+            const float *s = src + p0 * ld + q * width;
+            float *d = dst + q * width * k + p0 * width;
+            const int64_t end = p0 + PACK_STEP < k ? PACK_STEP : k - p0, whole = p0 + end < k ? end : end - 1;
+            for (int64_t p = 0; p < whole; p++, s += ld, d += width)
+                for (int i = 0; i < width; i += VL) v_store(d + i, v_load(s + i));
+            if (whole == end) continue;
             for (int i = 0; i < width; i += VL) {
-                const float *from = src + q * width + i;
-                float *to = dst + q * width * k + i;
-                const int lanes = width - i;
-                if (lanes >= VL)
-                    v_store(to, v_load(from));
-                else if (p < k - 1)
-                    v_store(to, v_load_n(from, lanes));
+                if (width - i >= VL)
+                    v_store(d + i, v_load(s + i));
                 else
-                    v_store_n(to, v_load_n(from, lanes), lanes);
+                    v_store_n(d + i, v_load_n(s + i, width - i), width - i);
             }
-    }
+        }
 }
 
 /* One panel of a matrix whose element (i, p) is src[i * row_stride + p * k_stride]. */
@@ -64,10 +65,7 @@ static inline __attribute__((always_inline)) void pack_panel(float *dst, const i
                                                              int64_t row_stride, int64_t k_stride, int count,
                                                              int64_t k) {
     if (row_stride == 1) {
-        if (count == width)
-            pack_copy(dst, width, src, k_stride, width, k);
-        else
-            pack_copy(dst, width, src, k_stride, count, k);
+        pack_copy(dst, width, src, k_stride, count, k);
     } else if (k_stride == 1) {
         const float *row[GEMM_NR > GEMM_MR ? GEMM_NR : GEMM_MR];
         for (int i = 0; i < count; i++) row[i] = src + i * row_stride;
@@ -81,9 +79,10 @@ static inline __attribute__((always_inline)) void pack_panel(float *dst, const i
 /* Rows of A: m of them into panels of GEMM_MR. */
 static void pack_rows(float *dst, const float *src, int64_t row_stride, int64_t k_stride, int64_t m, int64_t k) {
     int64_t i = 0;
-    if (row_stride == 1)
-        for (; i + PACK_SIDE * GEMM_MR <= m; i += PACK_SIDE * GEMM_MR)
-            pack_copy_side(dst + i * k, src + i, k_stride, k);
+    if (row_stride == 1) {
+        i = m / GEMM_MR * GEMM_MR;
+        pack_side_by_side(dst, GEMM_MR, src, k_stride, m / GEMM_MR, k);
+    }
     for (; i < m; i += GEMM_MR)
         pack_panel(dst + i * k, GEMM_MR, src + i * row_stride, row_stride, k_stride,
                    (int)(m - i < GEMM_MR ? m - i : GEMM_MR), k);
@@ -92,7 +91,12 @@ static void pack_rows(float *dst, const float *src, int64_t row_stride, int64_t 
 /* Columns of B: n of them into panels of GEMM_NR, the last as wide as it needs to be. */
 static void pack_columns(float *dst, const float *src, int64_t k_stride, int64_t column_stride, int64_t n,
                          int64_t k) {
-    for (int64_t j = 0; j < n; j += GEMM_NR) {
+    int64_t j = 0;
+    if (column_stride == 1) {
+        j = n / GEMM_NR * GEMM_NR;
+        pack_side_by_side(dst, GEMM_NR, src, k_stride, n / GEMM_NR, k);
+    }
+    for (; j < n; j += GEMM_NR) {
         const int count = (int)(n - j < GEMM_NR ? n - j : GEMM_NR);
         const float *s = src + j * column_stride;
         float *d = dst + j * k;

@@ -234,9 +234,12 @@ void fnn_gemm_pack_shared(const gemm_call *call, int64_t j0, int64_t n, float *b
     const int64_t nr = call->kernels->gemm_nr, panels = gemm_ceil_div(n, nr);
     int64_t lo, hi;
     fnn_share(panels * p->batch, team->tid, team->n, &lo, &hi);
-    for (int64_t u = lo; u < hi; u++) {
-        const int64_t j = u % panels * nr;
-        call->b.pack(&call->b, call->kernels, u / panels, j0 + j, gemm_min(nr, n - j), 0, p->k, b + u * nr * p->k);
+    const int64_t most = call->b.pack == fnn_gemm_pack_strided_b ? panels : 1; /* panels at a time */
+    for (int64_t u = lo, next; u < hi; u = next) {
+        const int64_t batch = u / panels, first = u % panels, j = first * nr;
+        next = gemm_min(hi, u + gemm_min(most, panels - first));
+        const int64_t count = gemm_min((next - u) * nr, n - j);
+        call->b.pack(&call->b, call->kernels, batch, j0 + j, count, 0, p->k, b + u * nr * p->k);
     }
 }
 
