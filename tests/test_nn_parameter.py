@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -120,3 +121,14 @@ def test_copies_keep_identity_apart() -> None:
     assert p.data.tolist() == [1.0]
     assert p in {p}
     assert p != twin
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5, 7), (64, 128)])
+def test_buffers_begin_with_a_cache_line(shape: tuple[int, ...]) -> None:
+    p = nn.Parameter(np.ones(shape))
+    for made in (p, copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        assert made.data.ctypes.data % 64 == 0
+        assert made.data.shape == shape
+        assert made.data.flags.c_contiguous
+        assert made.data.flags.writeable
+        assert (made.data == 1).all()

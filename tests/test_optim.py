@@ -76,6 +76,16 @@ def test_state_has_the_parameters_shape_and_never_moves(kind):
         assert {k: v.ctypes.data for k, v in optimizer.state_of(p).items()} == address
 
 
+def test_large_states_lie_apart_within_pages():
+    p = nn.Parameter(np.zeros((64, 512)))
+    optimizer = optim.Adam([p], amsgrad=True)
+    states = [a for name, a in optimizer.state_of(p).items() if name != "step"]
+    places = {a.ctypes.data % 4096 for a in (p.data, *states)}
+    assert len(places) == 4
+    assert all(place % 64 == 0 for place in places)
+    assert all((a == 0).all() and a.shape == p.shape for a in states)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_state_goes_on_with_the_same_bits(kind):
     updates = cases.gradients()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _checks
+from fastnn._memory import empty_aligned
 from fastnn.graph import as_node, current_trace, structure_changed
 
 __all__ = ["Parameter"]
@@ -46,9 +47,15 @@ class Parameter:
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         source = _checks.as_real_array("data of a Parameter", data)
-        self._data: np.ndarray = np.array(source, dtype=np.float32, order="C", copy=True)
+        self._data: np.ndarray = empty_aligned(source.shape)
+        self._data[...] = source
         self._grad: np.ndarray | None = None
         self._requires_grad = bool(requires_grad)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)  # of a copy, whose buffer NumPy placed
+        self._data = empty_aligned(state["_data"].shape)
+        self._data[...] = state["_data"]
 
     # ---- values and gradient ----
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .._memory import empty_aligned
+
 __all__ = ["Optimizer", "required"]
 
 Group = dict[str, Any]
@@ -229,9 +231,10 @@ class Optimizer:
         if "step" not in state:
             state["step"] = np.zeros((), np.float32)
         group = self._group_of(param)
-        for name in self.state_names(group):
+        for place, name in enumerate(self.state_names(group)):
             if name is not None and name not in state:
-                state[name] = np.full(param.data.shape, self.initial_state(group, name), np.float32)
+                state[name] = empty_aligned(param.data.shape, param.data, place)
+                state[name][...] = self.initial_state(group, name)
         self._bound[id(param)] = (param, state)
         return state
 
