@@ -255,26 +255,16 @@ static void conv_pack_weights(float *dst, const float *w, int64_t column_stride,
     }
 }
 
-/* Adds the products of m grid rows from i0 with all taps, col[row][tap, channel], to the pixels they belong to:
- * lines [h0, h1) of dx, an image's first pixel; what falls outside is dropped. */
-static void conv_scatter(const fnn_gather *g, const float *col, int64_t i0, int64_t m, int64_t h0, int64_t h1,
-                         float *dx) {
-    int64_t j = i0 % g->grid_w, i = i0 / g->grid_w;
-    for (int64_t q = 0; q < m; q++, j++) {
-        if (j == g->grid_w) j = 0, i++;
-        for (int64_t t = 0; t < g->n_taps; t++, col += g->run) {
-            const int64_t h = i * g->step_h + g->tap_h[t], w = j * g->step_w + g->tap_w[t];
-            if (h < h0 || h >= h1) continue;
-            const int64_t first = w < 0 ? -w * g->channels : 0;
-            const int64_t end = w + g->span > g->src_w ? (g->src_w - w) * g->channels : g->run;
-            float *d = dx + (h * g->src_w + w) * g->pixel;
-            int64_t c = first;
-            for (; c + VL <= end; c += VL) v_store(d + c, v_load(d + c) + v_load(col + c));
-            if (c < end) {
-                const int lanes = (int)(end - c);
-                v_store_n(d + c, v_load_n(d + c, lanes) + v_load_n(col + c, lanes), lanes);
-            }
-        }
+/* dst[e] += the sum of src[i * apart + e] over i < parts, in order. */
+static void conv_scatter(float *dst, const float *src, int64_t parts, int64_t apart, int64_t n) {
+    for (int64_t e = 0; e < n; e += VL, src += VL) {
+        const int lanes = n - e < VL ? (int)(n - e) : VL;
+        vf v = gemm_read(dst + e, lanes);
+        for (int64_t i = 0; i < parts; i++) v += v_load(src + i * apart);
+        if (lanes == VL)
+            v_store(dst + e, v);
+        else
+            v_store_n(dst + e, v, lanes);
     }
 }
 
