@@ -5,6 +5,9 @@
 
 #include "algorithms.h"
 
+#define DIRECT_EFFICIENCY 0.95 /* of a 1x1 whose product is dw: no partial results, no turn */
+#define DIRECT_PACK 0.75       /* cycles a value of its operands, which are packed in blocks of a matrix product */
+
 typedef struct bwd_weights_plan {
     gemm_plan gemm;
     fnn_gather gather;
@@ -20,6 +23,11 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const int64_t filter = p->ic / p->groups * p->kh * p->kw, ocg = p->oc / p->groups;
     const double pixels = (double)(p->n * p->oh * p->ow);
+    gemm_plan plan;
+    fnn_gemm_plan_init(&plan, kernels, GEMM_REDUCTION, p->groups, ocg, filter, p->n * p->oh * p->ow);
+    if (conv2d_is_pointwise(p) && plan.chunks == 1)
+        return (double)p->groups * (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, DIRECT_EFFICIENCY) +
+                                    DIRECT_PACK * pixels * (double)(filter + ocg));
     return (double)p->groups *
            (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, CONV2D_GEMM_WEIGHTS_EFFICIENCY) +
             conv2d_gather_cycles(p->ic / p->groups) * pixels * (double)(filter + ocg));

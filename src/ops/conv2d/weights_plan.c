@@ -17,8 +17,11 @@
 #define CHUNK_PIXELS 1024 /* least length of a chunk's sums */
 #define SPAN_MOST 8       /* channels of a pixel, up to which spans are considered */
 #define OFFSET_MOST ((int64_t)1 << 30)
-#define EFFICIENCY 0.95 /* of the tile loop */
-#define PACK 0.15       /* cycles a packed value */
+#define EFFICIENCY 0.95     /* of the tile loop, ... */
+#define EFFICIENCY_ONE 0.9  /* ... of a 1x1, whose operands are read once, ... */
+#define EFFICIENCY_FEW 0.78 /* ... and of so few pixels that both panels share the first-level cache badly */
+#define PACK 0.15           /* cycles a packed value */
+#define LISTS 2500.0        /* cycles to list pairs, which tell where 1x1s are small */
 
 static int64_t rows_of_tile(const fnn_kernels *k, int64_t columns) {
     return columns <= k->vl ? k->weights_mr_one : k->weights_mr;
@@ -165,6 +168,10 @@ int fnn_weights_applies(const fnn_kernels *k, const conv2d_problem *g) {
 
 double fnn_weights_cost(const fnn_kernels *k, const conv2d_problem *g) {
     weights_form form;
-    const double tile = best_form(k, g, &form) * (double)g->groups / EFFICIENCY;
-    return (double)(g->n * g->oh * g->ow) * (tile + PACK * (double)(g->ic + g->oc));
+    const int64_t pixels = g->n * g->oh * g->ow;
+    const double efficiency = g->kh * g->kw > 1           ? EFFICIENCY
+                              : pixels > ONE_BLOCK_PIXELS ? EFFICIENCY_ONE
+                                                          : EFFICIENCY_FEW;
+    const double tile = best_form(k, g, &form) * (double)g->groups / efficiency;
+    return (double)pixels * (tile + PACK * (double)(g->ic + g->oc)) + (g->kh * g->kw == 1 ? LISTS : 0.0);
 }
