@@ -115,19 +115,29 @@ def test_convolution_and_its_adjoints(case: Case) -> None:
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
     [
-        ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            (0, 0, 0, 0),
+            (0, 0),
+            {7: "5f6fb709 0d893f64 4f121f81 4f730a48", 10: "6627e8d5 e169c58d bc57ac4c 9b00dbd8"},
+        ),
+        (
+            (0xFFFFFFFF,) * 4,
+            (0xFFFFFFFF,) * 2,
+            {7: "5207ddc2 45165e59 4d8ee751 8c52f662", 10: "408f276d 41c83b0e a20bc7c6 6d5451fd"},
+        ),
         (
             (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
             (0xA4093822, 0x299F31D0),
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
+            {7: "4dfccaba 190a87f0 c47362ba b6b5242a", 10: "d16cfe09 94fdcceb 5001e420 24126ea1"},
         ),
     ],
 )
-def test_philox_known_answers(counter: tuple[int, ...], key: tuple[int, int], words: str) -> None:
+def test_philox_known_answers(counter: tuple[int, ...], key: tuple[int, int], words: dict[int, str]) -> None:
     """The test vectors that the authors of the generator publish."""
     given = tuple(np.array([word], np.uint64) for word in counter)
-    assert " ".join(f"{int(word[0]):08x}" for word in dropout_module.philox(given, key)) == words
+    for rounds, expected in words.items():
+        made = dropout_module.philox(given, key, rounds)
+        assert " ".join(f"{int(word[0]):08x}" for word in made) == expected
 
 
 def test_dropout_keeps_the_share_it_says() -> None:
@@ -141,6 +151,17 @@ def test_dropout_keeps_the_share_it_says() -> None:
     first = reference.dropout(x, rng, p=0.5, stream=0, mode="element")
     for different in (again, other):
         assert abs(((first != 0) == (different != 0)).mean() - 0.5) < 0.005
+
+
+@pytest.mark.parametrize("p", [0.5, 0.1, 0.003])
+def test_draws_of_one_word_are_independent(p: float) -> None:
+    """Of 32 draws, i and i + 16 come of the same word: both fall as often as if they did not, within five deviations."""
+    made = dropout_module.draws(1 << 21, np.array([5, 1], np.uint64), 0).reshape(-1, 2, 16)
+    dropped = made < np.uint64(round(p * 2.0**32))
+    both = (dropped[:, 0] & dropped[:, 1]).mean()
+    assert abs(both - p * p) <= 5 * np.sqrt(p * p * (1 - p * p) / dropped[:, 0].size)
+    for half in (dropped[:, 0], dropped[:, 1]):
+        assert abs(half.mean() - p) <= 5 * np.sqrt(p * (1 - p) / half.size)
 
 
 # ---- the table, its generators and its tolerances ----

@@ -1,6 +1,6 @@
 """Dropout from a counter-based generator: the mask depends on seed, counter and position only.
 
-Philox-4x32-10: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+Philox-4x32 of seven rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_QUARTER = np.uint64(16)
 
 
-def philox(counter: tuple[Array, Array, Array, Array], key: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
-    """Ten rounds over four counter words and two key words of 32 bits, kept in uint64 arrays."""
+def philox(
+    counter: tuple[Array, Array, Array, Array], key: tuple[int, int], rounds: int = 7
+) -> tuple[Array, Array, Array, Array]:
+    """Rounds over four counter words and two key words of 32 bits, kept in uint64 arrays."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
-    for _ in range(10):
+    for _ in range(rounds):
         left, right = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (
             (right >> _HALF) ^ c1 ^ np.uint64(k0),
@@ -45,6 +48,13 @@ def random_words(count: int, rng: Array, stream: int) -> Array:
     return np.stack(words, axis=-1).reshape(-1)[:count]
 
 
+def draws(count: int, rng: Array, stream: int) -> Array:
+    """Draws 0 .. count - 1: of each 32 the first 16 are words, the others those words with their halves exchanged."""
+    words = random_words((count + 31) // 32 * 16, rng, stream).reshape(-1, 16)
+    exchanged = ((words << _QUARTER) & _LOW) | (words >> _QUARTER)
+    return np.stack((words, exchanged), axis=1).reshape(-1)[:count]
+
+
 def keep_mask(shape: tuple[int, ...], rng: Array, p: float, stream: int, mode: str) -> Array:
     """What survives, broadcastable to ``shape``; entries are numbered in memory order (4-D: NHWC)."""
     ones = (1,) * (len(shape) - 1)
@@ -55,7 +65,7 @@ def keep_mask(shape: tuple[int, ...], rng: Array, p: float, stream: int, mode: s
         "batch": (1,) * len(shape),
     }[mode]
     count = int(np.prod(drawn))
-    keep = random_words(count, rng, stream) >= np.uint64(round(p * 2.0**32))
+    keep = draws(count, rng, stream) >= np.uint64(round(p * 2.0**32))
     if mode == "element" and len(shape) == 4:
         n, c, h, w = shape
         return keep.reshape(n, h, w, c).transpose(0, 3, 1, 2)

@@ -1,5 +1,10 @@
-/* Random bits as a function of (seed, counter, stream, index): Philox-4x32-10, from J. Salmon, M. Moraes, R. Dror and
- * D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Nothing depends on threads or vector width. */
+/* Random bits as a function of (seed, counter, stream, index): Philox-4x32 of seven rounds, the fewest that pass all of
+ * BigCrush, from J. Salmon, M. Moraes, R. Dror and D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+ * Nothing depends on threads or vector width.
+ *
+ * A word decides for two elements: as it is, and with its halves exchanged. Either way all its 32 bits are compared, so
+ * each element is dropped with its exact probability; only where the upper halves tie, once in 2^16, do the two know of
+ * each other. Of 32 elements the first 16 have 16 words as they are, the others the same words exchanged. */
 #ifndef FASTNN_KERNELS_RANDOM_H
 #define FASTNN_KERNELS_RANDOM_H
 
@@ -7,10 +12,13 @@
 #include "shuffle.h"
 
 /* A counter's four words stand in the low halves of 64-bit lanes of four vectors, where products are made; the high
- * halves hold what is left of them. Sets of VL / 2 counters at a time, since the ten rounds of one are a chain of
+ * halves hold what is left of them. Sets of VL / 2 counters at a time, since the rounds of one are a chain of
  * latencies. */
 #define PHILOX_SETS (VL == 16 ? 4 : 2)
 #define PHILOX_WORDS (2 * VL * PHILOX_SETS)
+#define DRAWN_TOGETHER 32
+#define PHILOX_DRAWS (2 * PHILOX_WORDS)
+_Static_assert(PHILOX_DRAWS % DRAWN_TOGETHER == 0 && DRAWN_TOGETHER / 2 % VL == 0, "whole vectors, whole groups");
 #define DROPOUT_SOON 1024 /* floats ahead: it computes for long enough */
 
 /* In every 64-bit lane: the high half of x, twice; the low half of a, then that of b. */
@@ -30,7 +38,7 @@ static inline void philox_counters(uint64_t first, vi *lo, vi *hi) {
 }
 
 /* The keys of the rounds. */
-#define PHILOX_ROUNDS 10
+#define PHILOX_ROUNDS 7
 typedef struct philox_schedule {
     uint32_t stream, counter, k0[PHILOX_ROUNDS], k1[PHILOX_ROUNDS];
 } philox_schedule;
@@ -52,7 +60,7 @@ static inline __attribute__((always_inline)) void philox_words(uint64_t first, c
         c2[s] = (vi){0} + (int32_t)key->stream;
         c3[s] = (vi){0} + (int32_t)key->counter;
     }
-#pragma GCC unroll 10
+#pragma GCC unroll 7
     for (int round = 0; round < PHILOX_ROUNDS; round++) {
         const vi k0 = (vi){0} + (int32_t)key->k0[round], k1 = (vi){0} + (int32_t)key->k1[round];
         for (int s = 0; s < PHILOX_SETS; s++) {
@@ -69,20 +77,28 @@ static inline __attribute__((always_inline)) void philox_words(uint64_t first, c
     }
 }
 
-/* A word keeps its element where it is at least threshold; a threshold of 2^32 drops everything. `from`, `n`: words that
- * are wanted of those of the counters from `counter` on. */
+/* Vector v of the PHILOX_DRAWS draws that these words give. */
+static inline __attribute__((always_inline)) vi philox_draw(const vi words[2 * PHILOX_SETS], int v) {
+    const int at = v * VL % DRAWN_TOGETHER, half = DRAWN_TOGETHER / 2;
+    const vi word = words[(v * VL / DRAWN_TOGETHER * half + at % half) / VL];
+    return at < half ? word : v_turn_halves(word);
+}
+
+/* A draw keeps its element where it is at least threshold; a threshold of 2^32 drops everything. Elements first .. first +
+ * n, but no more than one set of draws gives; returns how many. */
 static inline int64_t dropout_few(int64_t first, int64_t n, const philox_schedule *key, uint64_t threshold,
                                   float scale, float *factor) {
-    vi words[2 * PHILOX_SETS];
-    uint32_t word[PHILOX_WORDS];
-    const int64_t skip = first % 4, count = n < PHILOX_WORDS - skip ? n : PHILOX_WORDS - skip;
-    philox_words((uint64_t)(first / 4), key, words);
-    memcpy(word, words, sizeof word);
-    for (int64_t j = 0; j < count; j++) factor[j] = word[skip + j] >= threshold ? scale : 0.0f;
+    vi words[2 * PHILOX_SETS], draws[4 * PHILOX_SETS];
+    uint32_t draw[PHILOX_DRAWS];
+    const int64_t skip = first % DRAWN_TOGETHER, count = n < PHILOX_DRAWS - skip ? n : PHILOX_DRAWS - skip;
+    philox_words((uint64_t)(first / DRAWN_TOGETHER) * (DRAWN_TOGETHER / 8), key, words);
+    for (int v = 0; v < 4 * PHILOX_SETS; v++) draws[v] = philox_draw(words, v);
+    memcpy(draw, draws, sizeof draw);
+    for (int64_t j = 0; j < count; j++) factor[j] = draw[skip + j] >= threshold ? scale : 0.0f;
     return count;
 }
 
-/* factor[i] = scale where word `first + i` keeps, else 0. */
+/* factor[i] = scale where draw `first + i` keeps, else 0. */
 static void dropout_factors(int64_t first, int64_t n, const uint64_t *rng, uint32_t stream, uint64_t threshold,
                             float scale, float *factor) {
     philox_schedule key;
@@ -110,18 +126,18 @@ static void dropout_run(int64_t n, const float *x, float factor, float *y) {
     }
 }
 
-/* y[i] = x[i] scale where word `first + i` keeps, else 0; first is a multiple of 4. past: y goes past the caches. */
+/* y[i] = x[i] scale where draw `first + i` keeps, else 0; first begins a group. past: y goes past the caches. */
 static inline __attribute__((always_inline)) void dropout_words(int64_t first, int64_t n, const philox_schedule *key,
                                                                 uint64_t threshold, float scale, const float *x,
                                                                 float *y, int past) {
-    const vi limit = ((vi){0} + (int32_t)(uint32_t)(threshold - 1)) ^ SIGN_BIT; /* unsigned order by flipped signs */
+    const vi limit = (vi){0} + (int32_t)(uint32_t)threshold;
     int64_t i = 0;
-    for (; i + PHILOX_WORDS <= n; i += PHILOX_WORDS) {
+    for (; i + PHILOX_DRAWS <= n; i += PHILOX_DRAWS) {
         vi words[2 * PHILOX_SETS];
-        for (int j = 0; j < PHILOX_WORDS; j += FNN_LINE) v_soon(x + i + j + DROPOUT_SOON);
-        philox_words((uint64_t)(first + i) / 4, key, words);
-        for (int v = 0; v < 2 * PHILOX_SETS; v++) {
-            const vm keep = v_above(words[v] ^ SIGN_BIT, limit);
+        for (int j = 0; j < PHILOX_DRAWS; j += FNN_LINE) v_soon(x + i + j + DROPOUT_SOON);
+        philox_words((uint64_t)(first + i) / 8, key, words);
+        for (int v = 0; v < 4 * PHILOX_SETS; v++) {
+            const vm keep = v_at_least(philox_draw(words, v), limit);
             const vf value = v_sel(keep, v_load(x + i + v * VL) * scale, v_zero());
             if (past)
                 v_stream(y + i + v * VL, value);
@@ -130,7 +146,7 @@ static inline __attribute__((always_inline)) void dropout_words(int64_t first, i
         }
     }
     if (i < n) {
-        float factor[PHILOX_WORDS];
+        float factor[PHILOX_DRAWS];
         dropout_few(first + i, n - i, key, threshold, scale, factor);
         for (int64_t j = 0; j < n - i; j += VL) {
             const int m = n - i - j < VL ? (int)(n - i - j) : VL;

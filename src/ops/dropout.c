@@ -8,7 +8,7 @@
 #define DROPOUT_FIELDS(I, D, A, T) I(T, outer) I(T, rows) I(T, width) I(T, run) I(T, stream) D(T, p)
 FNN_PROBLEM(dropout_problem, DROPOUT_FIELDS)
 
-#define BLOCK 256     /* factors made at a time; a multiple of the 4 words that one counter gives */
+#define BLOCK 256     /* factors made at a time; a multiple of the 32 that are drawn together */
 #define RUN_SPAN 4096 /* elements of a run that are one unit */
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,7 +32,7 @@ static fnn_status dropout_init(fnn_op *op) {
                         "dropout: expected one row or a run of one, got %lld rows of runs of %lld",
                         (long long)p->rows, (long long)p->run);
     op->scratch_thread = BLOCK * sizeof(float);
-    op->flops = 16 * size;
+    op->flops = 8 * size;
     op->bytes = 8 * size;
     op->algorithm = p->run == 1 ? "elements" : "runs";
     return FNN_OK;

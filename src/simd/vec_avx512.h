@@ -35,7 +35,8 @@ static inline vm v_le(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512
 static inline vm v_eq(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ); }
 static inline vm v_ordered(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_ORD_Q); }
 static inline vm v_same(vi a, vi b) { return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b); }
-static inline vm v_above(vi a, vi b) { return _mm512_cmpgt_epi32_mask((__m512i)a, (__m512i)b); }
+static inline vm v_at_least(vi a, vi b) { return _mm512_cmpge_epu32_mask((__m512i)a, (__m512i)b); }
+static inline vi v_turn_halves(vi x) { return (vi)_mm512_rol_epi32((__m512i)x, 16); }
 static inline vm vm_or(vm a, vm b) { return (vm)(a | b); }
 static inline vm vm_and(vm a, vm b) { return (vm)(a & b); }
 static inline vm vm_not(vm a) { return (vm)~a; }

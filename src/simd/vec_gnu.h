@@ -7,7 +7,8 @@
  *   v_max(a,b), v_min(a,b)     b where either is NaN (as maxps does)
  *   v_head(n) -> vm            the first n lanes
  *   v_lt v_le v_eq -> vm       v_sel(m, a, b)  a where m, else b        v_ordered(a,b) -> vm, neither is NaN
- *   v_same v_above(vi, vi) -> vm   equal, a > b with signs
+ *   v_same v_at_least(vi, vi) -> vm    equal, a >= b without signs
+ *   v_turn_halves(vi)          the upper and lower 16 bits of each lane change places
  *   v_round    to nearest even, |x| < 2^22        v_to_int  of an integral float        v_from_int
  *   v_bits v_float             reinterpret        v_shl(vi, n)
  *   v_scale2(x, n)             x * 2^n for integral n in [-250, 250]
@@ -91,7 +92,8 @@ static inline vm v_le(vf a, vf b) { return a <= b; }
 static inline vm v_eq(vf a, vf b) { return a == b; }
 static inline vm v_ordered(vf a, vf b) { return (a == a) & (b == b); }
 static inline vm v_same(vi a, vi b) { return a == b; }
-static inline vm v_above(vi a, vi b) { return a > b; }
+static inline vm v_at_least(vi a, vi b) { return (a ^ INT32_MIN) >= (b ^ INT32_MIN); }
+static inline vi v_turn_halves(vi x) { return (x << 16) | ((x >> 16) & 0xffff); }
 static inline vm vm_or(vm a, vm b) { return a | b; }
 static inline vm vm_and(vm a, vm b) { return a & b; }
 static inline vm vm_not(vm a) { return ~a; }
