@@ -155,7 +155,7 @@ def test_dropout_keeps_the_share_it_says() -> None:
 
 @pytest.mark.parametrize("p", [0.5, 0.1, 0.003])
 def test_draws_of_one_word_are_independent(p: float) -> None:
-    """Of 32 draws, i and i + 16 come of the same word: both fall as often as if they did not, within five deviations."""
+    """Draws i and i + 16 of 32 are of the same word: both fall as often as if they were not, within five deviations."""
     made = dropout_module.draws(1 << 21, np.array([5, 1], np.uint64), 0).reshape(-1, 2, 16)
     dropped = made < np.uint64(round(p * 2.0**32))
     both = (dropped[:, 0] & dropped[:, 1]).mean()

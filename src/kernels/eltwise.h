@@ -41,7 +41,7 @@ static inline vf act_hardswish(vf x, vf a, vf b) {
     return x * v_clip(x + 3.0f, 0.0f, 6.0f) / 6.0f;
 }
 /* The bounds here and below keep infinities from meeting zeros; beyond them the result is 0 or x anyway. */
-static inline vf act_gelu_erf(vf x) { return v_max(v_set1(-64.0f), x) * v_normal_cdf(x); }
+static inline vf act_gelu_erf(vf x) { return v_gelu(x); }
 /* 0.5 (1 + tanh u) is sigmoid(2u), which keeps its precision on the negative side. */
 static inline vf gelu_tanh_argument(vf x) {
     const vf c = v_set1(1.59576912f);

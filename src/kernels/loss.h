@@ -32,7 +32,7 @@ static inline vf loss_load_low(const float *p, int n) {
 /* The largest of x and the sum of e^(x - largest), which is NaN where x holds one; e, unless NULL, gets the terms. */
 static double loss_exp_sum(const float *x, int64_t c, float *largest, float *e) {
     *largest = softmax_max(c, x);
-    return e ? softmax_exp_sum(c, x, *largest, e, NULL) : softmax_exp_sum(c, x, *largest, NULL, NULL);
+    return e ? softmax_exp_sum(c, x, *largest, e, NULL, NULL) : softmax_exp_sum(c, x, *largest, NULL, NULL, NULL);
 }
 
 /* weight (keep t + spread); t NULL: weight spread. */

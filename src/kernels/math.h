@@ -45,6 +45,15 @@ static inline vf v_exp_low(vf x) {
     return v_scale2(p + 1.0f, n);
 }
 
+/* 2^x for x <= 0, 0 below 2^-126: to 1.2 eps with degree 5, 0.6 with 6; 2^0 is 1. */
+static inline vf v_exp2_low(vf x, int degree) {
+    static const float c5[] = {1.0f, 6.931513e-1f, 2.4016444e-1f, 5.5799913e-2f, 9.01703e-3f, 1.8671302e-3f};
+    static const float c6[] = {1.0f,         6.9314706e-1f, 2.4022931e-1f, 5.5485282e-2f,
+                               9.675452e-3f, 1.2467846e-3f, 2.1612915e-4f};
+    const vf rest = v_above_floor(x);
+    return v_scale2_floor(degree == 6 ? v_poly(rest, c6, 6) : v_poly(rest, c5, 5), x);
+}
+
 /* e^x - 1 for -25 <= x <= 88. */
 static inline vf v_expm1_near(vf x) {
     vf n;
@@ -147,16 +156,17 @@ static inline vf v_odd_step(vf x, float limit, const float *c, int degree) {
     return v_sel(v_lt(x, v_set1(-limit)), v_zero(), v_fma(near, v_poly(t, c, degree), line));
 }
 
-/* The normal distribution function, to 1e-7. */
-static inline vf v_normal_cdf(vf x) {
-    static const float c[] = {8.392557502e-03f, -6.651844084e-02f, 4.926448315e-02f, -3.959163278e-02f,
-                              3.207375482e-02f, -2.526680753e-02f, 1.896428503e-02f, -1.334645692e-02f,
-                              8.707290515e-03f, -5.429097451e-03f, 3.328393446e-03f, -1.681628986e-03f,
-                              5.796155310e-04f, -3.505962377e-04f, 3.305519640e-04f, -1.166631046e-04f};
-    return v_max(v_zero(), v_odd_step(x, 5.3f, c, 15));
+/* x times the normal distribution function: for negative x -|x| Phi(-|x|), and x more for others. The logarithm of
+ * Phi(-|x|) is a polynomial, so far down below -5.4 as makes no difference. */
+static inline vf v_gelu(vf x) {
+    static const float c[] = {-1.0f,           -1.151105165e+0f, -4.592081904e-1f, -5.249617994e-2f,
+                              7.063420489e-3f, -1.369364909e-4f, -1.861801866e-4f, 3.937767906e-5f,
+                              -2.834912038e-6f};
+    const vf size = v_min(v_set1(12.0f), v_abs(x));
+    return v_fma(-size, v_exp2_low(v_poly(size, c, 8), 6), v_max(v_zero(), x));
 }
 
-/* The derivative of x times that, to 2.5e-7. */
+/* The derivative of that, to 2.5e-7. */
 static inline vf v_normal_cdf_slope(vf x) {
     static const float c[] = {-7.102236152e-03f, -5.934280902e-02f, 4.605771974e-02f, -4.236553237e-02f,
                               4.455547407e-02f,  -5.093631893e-02f, 5.869454890e-02f, -6.431144476e-02f,

@@ -10,6 +10,10 @@ static inline vf v_load_or_least(const float *p, int n) {
     return v_sel(v_head(n), v_load_n(p, n), v_set1(-INFINITY));
 }
 
+/* e^below for below = x - max <= 0. Two roundings of the exponent and that of 1 / ln 2 make 0.97 |below| eps, for the
+ * first two are not at their worst together; the rest is less than 3 eps. */
+static inline vf softmax_exp(vf below) { return v_exp2_low(below * 1.44269504f, 5); }
+
 /* NaN may get lost here: it comes back through the sum. */
 static inline float softmax_max(int64_t n, const float *x) {
     vf m[4];
@@ -24,59 +28,63 @@ static inline float softmax_max(int64_t n, const float *x) {
 
 /* One vector holds the whole row. */
 static inline vf softmax_short(int n, const float *x) {
-    const vf v = v_load_or_least(x, n), e = v_exp_low(v - v_hmax(v));
+    const vf v = v_load_or_least(x, n), e = softmax_exp(v - v_hmax(v));
     return e * (1.0f / v_sum(e));
 }
 
-/* A row whose exponentials are known, on its way past the caches: y = e scale, its elements [0, at) done. */
-typedef struct softmax_going {
-    const float *e;
-    vf scale;
-    int64_t at, n;
-    float *y;
-} softmax_going;
-
-/* Up to the first whole vector of y, and after the last. */
-static inline void softmax_go_first(softmax_going *g) {
+/* Of a row whose exponentials are known up to the first whole vector of y, and after the last: y = e scale. Returns what
+ * is done. */
+static inline int64_t softmax_go_first(const fnn_going *g) {
     const int64_t head = (int64_t)(-(uintptr_t)g->y % sizeof(vf) / sizeof(float));
-    g->at = head < g->n ? head : g->n;
-    v_store_n(g->y, v_load_n(g->e, (int)g->at) * g->scale, (int)g->at);
+    const int64_t n = head < g->n ? head : g->n;
+    v_store_n(g->y, v_load_n(g->e, (int)n) * g->scale, (int)n);
+    return n;
 }
-static inline void softmax_go_on(softmax_going *g) {
-    if (g->at + VL > g->n) return;
-    v_stream(g->y + g->at, v_load(g->e + g->at) * g->scale);
-    g->at += VL;
-}
-static inline void softmax_go_last(softmax_going *g) {
-    while (g->at + VL <= g->n) softmax_go_on(g);
-    const int rest = (int)(g->n - g->at);
-    v_store_n(g->y + g->at, v_load_n(g->e + g->at, rest) * g->scale, rest);
+static inline void softmax_go_last(const fnn_going *g, int64_t at) {
+    for (; at + VL <= g->n; at += VL) v_stream(g->y + at, v_load(g->e + at) * g->scale);
+    v_store_n(g->y + at, v_load_n(g->e + at, (int)(g->n - at)) * g->scale, (int)(g->n - at));
 }
 
-/* The sum of e^(x - max) over the row; e^(x - max) is kept in y unless that is NULL. What lies a row ahead is asked
- * for, and the row `before`, unless NULL, stored: this computes while memory has little to do. */
+/* The sum of e^(x - max) over the row; the terms are kept in y unless that is NULL. What lies a row and a bit ahead is
+ * asked for. Of the row `before`, unless NULL, elements from *at on are stored on the way. */
 static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y,
-                                                                    softmax_going *before) {
+                                                                    const fnn_going *before, int64_t *at) {
+    const float *going = before ? before->e : NULL;
+    float *to = before ? before->y : NULL;
+    const int64_t last = before ? before->n - VL : 0;
+    const float scale = before ? before->scale : 0.0f;
+    int64_t done = before ? *at : 0;
     double total = 0;
     for (int64_t start = 0; start < n; start += REDUCE_BLOCK * VL) {
         const int64_t end = n - start < REDUCE_BLOCK * VL ? n : start + REDUCE_BLOCK * VL;
         vf sum = v_zero();
         int64_t i = start;
         for (; i + VL <= end; i += VL) {
-            v_soon(x + n + i);
-            const vf e = v_exp_low(v_load(x + i) - max);
+            v_soon(x + n + i + FNN_SOON);
+            const vf e = softmax_exp(v_load(x + i) - max);
             sum = sum + e;
             if (y) v_store(y + i, e);
-            if (before) softmax_go_on(before);
+            if (!before || done > last) continue;
+            v_stream(to + done, v_load(going + done) * scale);
+            done += VL;
         }
         if (i < end) {
-            const vf e = v_exp_low(v_load_or_least(x + i, (int)(end - i)) - max);
+            const vf e = softmax_exp(v_load_or_least(x + i, (int)(end - i)) - max);
             sum = sum + e;
             if (y) v_store_n(y + i, e, (int)(end - i));
         }
         total += v_sum(sum);
     }
+    if (before) *at = done;
     return total;
+}
+
+/* The same, and all of the row before; e gets the terms. n 0: that row alone. */
+static double softmax_row_past(int64_t n, const float *x, float *e, const fnn_going *before) {
+    int64_t at = softmax_go_first(before);
+    const double sum = n > 0 ? softmax_exp_sum(n, x, softmax_max(n, x), e, before, &at) : 0.0;
+    softmax_go_last(before, at);
+    return sum;
 }
 
 /* y = value for each element i of the row; m lanes of it. */
@@ -99,18 +107,18 @@ static inline void softmax_row(int64_t n, const float *x, float *y) {
         v_store_n(y, softmax_short((int)n, x), (int)n);
         return;
     }
-    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y, NULL)));
+    const vf scale = v_set1((float)(1.0 / softmax_exp_sum(n, x, softmax_max(n, x), y, NULL, NULL)));
     ROW_STORE(y, row_load(y + i, m) * scale);
 }
 
 static inline void log_softmax_row(int64_t n, const float *x, float *y) {
     if (n <= VL) {
         const vf v = v_load_or_least(x, (int)n), d = v - v_hmax(v);
-        v_store_n(y, d - v_log(v_set1(v_sum(v_exp_low(d)))), (int)n);
+        v_store_n(y, d - v_log(v_set1(v_sum(softmax_exp(d)))), (int)n);
         return;
     }
     const float max = softmax_max(n, x);
-    const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL, NULL));
+    const float log_sum = (float)log(softmax_exp_sum(n, x, max, NULL, NULL, NULL));
     ROW_STORE(y, (row_load(x + i, m) - max) - log_sum);
 }
 
@@ -151,20 +159,6 @@ SOFTMAX_ROWS(log_softmax)
 SOFTMAX_BWD_ROWS(softmax_bwd)
 SOFTMAX_BWD_ROWS(log_softmax_bwd)
 
-/* Rows of more than a vector past the caches, each stored while the exponentials of the next are made. e: two rows. */
-static void softmax_rows_past(int64_t rows, int64_t n, const float *x, float *e, float *y) {
-    softmax_going before = {.n = 0};
-    for (int64_t r = 0; r < rows; r++, x += n, y += n) {
-        float *own = e + r % 2 * n;
-        if (r > 0) softmax_go_first(&before);
-        const double sum = softmax_exp_sum(n, x, softmax_max(n, x), own, &before);
-        if (r > 0) softmax_go_last(&before);
-        before = (softmax_going){.e = own, .scale = v_set1((float)(1.0 / sum)), .n = n, .y = y};
-    }
-    if (rows > 0) softmax_go_first(&before), softmax_go_last(&before);
-    v_stream_end();
-}
-
 /* ---- columns: n rows `stride` apart; one strip of m <= VL columns at a time ---- */
 
 /* The sum over the rows of value, which may use the row's offset o, in blocks; what rounding loses when the blocks'
@@ -199,7 +193,7 @@ static void softmax_cols(int64_t n, int64_t width, int64_t stride, const float *
     for (int64_t i = 0; i < width; i += VL) {
         const int m = width - i < VL ? (int)(width - i) : VL;
         const vf max = strip_max(n, stride, x + i, m);
-        STRIP_STORE(y, v_exp_low(v_load_n(x + o, m) - max))
+        STRIP_STORE(y, softmax_exp(v_load_n(x + o, m) - max))
         STRIP_SUM(sum, v_load_n(y + o, m))
         const vf scale = 1.0f / sum;
         STRIP_STORE(y, v_load_n(y + o, m) * scale)
@@ -210,7 +204,7 @@ static void log_softmax_cols(int64_t n, int64_t width, int64_t stride, const flo
     for (int64_t i = 0; i < width; i += VL) {
         const int m = width - i < VL ? (int)(width - i) : VL;
         const vf max = strip_max(n, stride, x + i, m);
-        STRIP_SUM(sum, v_exp_low(v_load_n(x + o, m) - max))
+        STRIP_SUM(sum, softmax_exp(v_load_n(x + o, m) - max))
         const vf log_sum = v_log(sum);
         STRIP_STORE(y, (v_load_n(x + o, m) - max) - log_sum)
     }

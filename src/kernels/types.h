@@ -246,6 +246,14 @@ typedef struct fnn_weights_turn {
  * beginning when it is read, and the lines need not be read before they are written. */
 #define FNN_PAST (4 << 20)
 
+/* A row of n elements on its way past the caches: y = e scale. */
+typedef struct fnn_going {
+    const float *e;
+    float scale;
+    int64_t n;
+    float *y;
+} fnn_going;
+
 /* Tiles of NHWC images, one a lane: tile (image, i, j) starts at pixel (first_h + i * step_h, first_w + j * step_w),
  * which may be outside. See kernels/conv_small.h. */
 typedef struct fnn_small_tiles {

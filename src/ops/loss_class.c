@@ -39,6 +39,7 @@ typedef struct row_loss {
 typedef row_loss (*row_fn)(const fnn_op *op, void *const *buf, int64_t row);
 /* scale: dy over the divisor. */
 typedef void (*row_slope_fn)(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx);
+typedef double (*weight_fn)(const fnn_op *op, void *const *buf, int64_t row);
 
 static row_problem shape_of(const fnn_op *op) {
     row_problem q;
@@ -68,7 +69,7 @@ static fnn_status init(fnn_op *op) {
     const int64_t blocks = block_count(&q);
     op->units = blocks > 0 ? blocks : 1;
     op->scratch_shared = sizeof(row_loss) * (size_t)blocks;
-    op->scratch_thread = goes_past(&q) ? sizeof(float) * (size_t)q.classes : 0;
+    op->scratch_thread = goes_past(&q) ? 2 * sizeof(float) * (size_t)q.classes : 0; /* entropy_rows_past has two */
     op->flops = 16.0 * (double)q.rows * (double)q.classes;
     op->bytes = 8.0 * (double)q.rows * (double)q.classes;
     op->algorithm = "rows";
@@ -105,31 +106,39 @@ static void run_rows(const fnn_op *op, void *const *buf, float *y, row_loss *par
     *y = (float)(q.reduce == REDUCE_MEAN ? total.loss / total.weight : total.loss);
 }
 
-/* weight_fn: a row's weight in a mean; NULL: 1. buf[0] is dy, dx the last buffer. */
-static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, void *scratch, const fnn_team *team,
-                         row_slope_fn fn, double (*weight_fn)(const fnn_op *op, void *const *buf, int64_t row)) {
+/* What dy is divided by. weight_fn: a row's weight in a mean; NULL: 1. buf: without dy. */
+static double divisor_of(const fnn_op *op, void *const *buf, row_loss *partials, const fnn_team *team,
+                         weight_fn weigh) {
     const row_problem q = shape_of(op);
-    const float *dy = buf[0];
+    int64_t lo, hi, row;
+    if (q.reduce != REDUCE_MEAN) return 1.0;
+    if (!weigh) return (double)q.rows;
+    fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
+    for (int64_t block = lo; block < hi; block++) {
+        row_loss sum = {0, 0};
+        for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++) sum.weight += weigh(op, buf, row);
+        partials[block] = sum;
+    }
+    fnn_team_wait(team);
+    return merge(partials, block_count(&q)).weight;
+}
+
+static float row_scale(const row_problem *q, const float *dy, int64_t row, double divisor) {
+    return (float)((double)dy[q->reduce == REDUCE_NONE ? row : 0] / divisor);
+}
+
+/* buf[0] is dy, dx the last buffer. */
+static void run_rows_bwd(const fnn_op *op, void *const *buf, float *dx, void *scratch, const fnn_team *team,
+                         row_slope_fn fn, weight_fn weigh) {
+    const row_problem q = shape_of(op);
     const int past = goes_past(&q);
-    row_loss *partials = scratch;
+    const double divisor = divisor_of(op, buf + 1, scratch, team, weigh);
     float *piece = fnn_thread_scratch(op, scratch, team->tid);
     int64_t lo, hi, row;
-    double divisor = q.reduce == REDUCE_MEAN ? (double)q.rows : 1.0;
     fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
-    if (q.reduce == REDUCE_MEAN && weight_fn) {
-        for (int64_t block = lo; block < hi; block++) {
-            row_loss sum = {0, 0};
-            for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++)
-                sum.weight += weight_fn(op, buf + 1, row);
-            partials[block] = sum;
-        }
-        fnn_team_wait(team);
-        divisor = merge(partials, block_count(&q)).weight;
-    }
     for (int64_t block = lo; block < hi; block++) {
         for (const int64_t stop = rows_of(&q, block, &row); row < stop; row++) {
-            const float scale = (float)((double)dy[q.reduce == REDUCE_NONE ? row : 0] / divisor);
-            fn(op, buf + 1, row, scale, past ? piece : dx + row * q.classes);
+            fn(op, buf + 1, row, row_scale(&q, buf[0], row, divisor), past ? piece : dx + row * q.classes);
             if (past) op->k->past_store(q.classes, piece, dx + row * q.classes);
         }
     }
@@ -147,12 +156,15 @@ static double class_weight(int64_t target, const float *weight, int64_t classes,
     return weight ? (double)weight[target] : 1.0;
 }
 
-#define ROW_LOSS(name, T, names, inputs, value_fn, slope_fn, weight_fn)                                              \
+#define ROW_LOSS(name, T, names, inputs, value_fn, slope_fn, weigh)                                                  \
+    static void name##_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {            \
+        run_rows_bwd(op, buf, buf[inputs + 1], scratch, team, slope_fn, weigh);                                      \
+    }                                                                                                                \
+    ROW_LOSS_OWN(name, T, names, inputs, value_fn)
+/* name##_bwd_run is there already. */
+#define ROW_LOSS_OWN(name, T, names, inputs, value_fn)                                                               \
     static void name##_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {                \
         run_rows(op, buf, buf[inputs], scratch, team, value_fn);                                                     \
-    }                                                                                                                \
-    static void name##_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {            \
-        run_rows_bwd(op, buf, buf[inputs + 1], scratch, team, slope_fn, weight_fn);                                  \
     }                                                                                                                \
     FNN_OP_CLASS(name, T, names " y", init, name##_run);                                                             \
     FNN_OP_CLASS(name##_bwd, T, "dy " names " dx", init, name##_bwd_run);
@@ -186,6 +198,18 @@ static row_loss entropy_row(const fnn_op *op, void *const *buf, int64_t row) {
     return result;
 }
 
+/* Without smoothing: dx = e times what is returned. A target that is none makes all of e 0 or NaN. */
+static float entropy_terms(const fnn_op *op, void *const *buf, int64_t row, float scale, double sum, float *e) {
+    const entropy_problem *q = op->problem;
+    const int64_t target = ((const int64_t *)buf[1])[row];
+    if (target == q->ignore_index || target < 0 || target >= q->classes) {
+        fill(e, q->classes, target == q->ignore_index ? 0.0f : NAN);
+        return 1.0f;
+    }
+    e[target] = (float)((double)e[target] - sum);
+    return (float)(entropy_weight(op, buf, row) * (double)scale / sum);
+}
+
 static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, float scale, float *dx) {
     const entropy_problem *q = op->problem;
     const float *x = (const float *)buf[0] + row * q->classes;
@@ -197,14 +221,49 @@ static void entropy_slope(const fnn_op *op, void *const *buf, int64_t row, float
         fill(dx, q->classes, target == q->ignore_index ? 0.0f : NAN);
         return;
     }
+    const double sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
     const fnn_class_shares shares = entropy_shares(q, buf[2]);
-    if (q->label_smoothing != 0) op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
-    const double own = (1.0 - q->label_smoothing) * weight, sum = op->k->loss_exp_sum(x, q->classes, &largest, dx);
+    if (q->label_smoothing == 0) {
+        const float factor = entropy_terms(op, buf, row, scale, sum, dx);
+        op->k->loss_class_slope(&shares, dx, q->classes, factor, scale, dx);
+        return;
+    }
+    op->k->loss_class_dot(&shares, x, q->classes, 0.0f, 0.0f, &mass);
+    const double own = (1.0 - q->label_smoothing) * weight;
     op->k->loss_class_slope(&shares, dx, q->classes, (float)((mass + own) * (double)scale / sum), scale, dx);
     dx[target] -= scale * (float)own;
 }
 
-ROW_LOSS(cross_entropy, entropy_problem, "x target ?weight", 3, entropy_row, entropy_slope, entropy_weight)
+/* Rows past the caches: each goes while the exponentials of the next are made. */
+static void entropy_rows_past(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const row_problem q = shape_of(op);
+    const double divisor = divisor_of(op, buf + 1, scratch, team, entropy_weight);
+    const float *x = buf[1];
+    float *e = fnn_thread_scratch(op, scratch, team->tid), *dx = buf[4];
+    fnn_going before = {.y = dx};
+    int64_t lo, hi, row, last;
+    fnn_share(block_count(&q), team->tid, team->n, &lo, &hi);
+    if (lo == hi) return;
+    rows_of(&q, lo, &row);
+    for (const int64_t stop = rows_of(&q, hi - 1, &last); row < stop; row++) {
+        float *own = e + row % 2 * q.classes;
+        const double sum = op->k->softmax_row_past(q.classes, x + row * q.classes, own, &before);
+        const float factor = entropy_terms(op, buf + 1, row, row_scale(&q, buf[0], row, divisor), sum, own);
+        before = (fnn_going){.e = own, .scale = factor, .n = q.classes, .y = dx + row * q.classes};
+    }
+    op->k->softmax_row_past(0, NULL, NULL, &before);
+    op->k->past_end();
+}
+
+static void cross_entropy_bwd_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
+    const row_problem q = shape_of(op);
+    if (goes_past(&q) && ((const entropy_problem *)op->problem)->label_smoothing == 0)
+        entropy_rows_past(op, buf, scratch, team);
+    else
+        run_rows_bwd(op, buf, buf[4], scratch, team, entropy_slope, entropy_weight);
+}
+
+ROW_LOSS_OWN(cross_entropy, entropy_problem, "x target ?weight", 3, entropy_row)
 
 /* ---- cross entropy with class probabilities ------------------------------------------------------------- */
 

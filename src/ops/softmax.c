@@ -84,6 +84,19 @@ SOFTMAX_OP(softmax)
 SOFTMAX_OP(log_softmax)
 FNN_OP_CLASS(log_softmax, softmax_problem, "x y", softmax_init, log_softmax_op_run);
 
+/* Rows past the caches, each stored while the exponentials of the next are made. e: two rows. */
+static void rows_past(const fnn_op *op, int64_t rows, const float *x, float *e, float *y) {
+    const int64_t n = ((const softmax_problem *)op->problem)->n;
+    fnn_going before = {.y = y};
+    for (int64_t r = 0; r < rows; r++) {
+        float *own = e + r % 2 * n;
+        const double sum = op->k->softmax_row_past(n, x + r * n, own, &before);
+        before = (fnn_going){.e = own, .scale = (float)(1.0 / sum), .n = n, .y = y + r * n};
+    }
+    op->k->softmax_row_past(0, NULL, NULL, &before);
+    op->k->past_end();
+}
+
 static void softmax_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const softmax_problem *p = op->problem;
     int64_t lo, hi;
@@ -92,8 +105,8 @@ static void softmax_run(const fnn_op *op, void *const *buf, void *scratch, const
         return;
     }
     fnn_share(op->units, team->tid, team->n, &lo, &hi);
-    op->k->softmax_rows_past(hi - lo, p->n, (const float *)buf[0] + lo * p->n,
-                             fnn_thread_scratch(op, scratch, team->tid), (float *)buf[1] + lo * p->n);
+    rows_past(op, hi - lo, (const float *)buf[0] + lo * p->n, fnn_thread_scratch(op, scratch, team->tid),
+              (float *)buf[1] + lo * p->n);
 }
 
 FNN_OP_CLASS(softmax, softmax_problem, "x y", softmax_init, softmax_run);

@@ -56,6 +56,10 @@ static inline vf v_round(vf x) {
     return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 static inline vf v_scale2(vf x, vf n) { return (vf)_mm512_scalef_ps((__m512)x, (__m512)n); }
+static inline vf v_above_floor(vf x) {
+    return (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+static inline vf v_scale2_floor(vf y, vf x) { return (vf)_mm512_scalef_ps((__m512)y, (__m512)x); }
 static inline vi v_mul_even(vi a, uint32_t b) { return (vi)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b)); }
 static inline vi v_xor3(vi a, vi b, vi c) {
     return (vi)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)b, (__m512i)c, 0x96);

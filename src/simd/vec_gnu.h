@@ -12,6 +12,8 @@
  *   v_round    to nearest even, |x| < 2^22        v_to_int  of an integral float        v_from_int
  *   v_bits v_float             reinterpret        v_shl(vi, n)
  *   v_scale2(x, n)             x * 2^n for integral n in [-250, 250]
+ *   v_above_floor(x)           x - floor(x), for x <= 0; perhaps 1 where x is whole, and then the next takes 1 less
+ *   v_scale2_floor(y, x)       y * 2^floor(x), 0 below 2^-126
  *   v_mul_even(a, b)           the even lanes times b, unsigned, 64 bits each: low halves in even lanes, high in odd ones
  *   v_sum v_hmax               over lanes, in one fixed order
  *   v_load_u8                  VL bytes as floats         v_load_bytes v_store_bytes   as int32 lanes, their low bytes
@@ -126,6 +128,10 @@ static inline vf v_scale2(vf x, vf n) {
     return x * v_float(v_shl(half + 127, 23)) * v_float(v_shl(whole - half + 127, 23));
 }
 #endif
+/* Below -126 what is left is so low that the power is 0. */
+static inline vf v_floor_low(vf x) { return v_round(v_max(v_set1(-126.75f), x) - 0.5f); }
+static inline vf v_above_floor(vf x) { return v_max(v_set1(-126.75f), x) - v_floor_low(x); }
+static inline vf v_scale2_floor(vf y, vf x) { return y * v_float(v_shl(v_to_int(v_floor_low(x)) + 127, 23)); }
 static inline vi v_xor3(vi a, vi b, vi c) { return a ^ b ^ c; }
 #ifndef V_HAVE_MUL_EVEN
 static inline vi v_mul_even(vi a, uint32_t b) {
