@@ -42,6 +42,7 @@ def pool_geometries() -> list[tuple[str, Quad, Pair, Pair, Pair, Pair, bool, str
         ("3x3_stride1", (2, 4, 5, 6), (3, 3), (1, 1), none, one, False, "overlap"),
         ("3x3_stride2_pad1", (2, 4, 8, 7), (3, 3), (2, 2), (1, 1), one, False, "overlap"),
         ("3x3_stride2_pad1_ceil", (2, 4, 8, 8), (3, 3), (2, 2), (1, 1), one, True, "overlap"),
+        ("3x3_stride2_borders", (2, 16, 7, 8), (3, 3), (2, 2), (1, 1), one, True, "overlap"),
         ("3x3_stride1_pad1", (1, 3, 5, 5), (3, 3), (1, 1), (1, 1), one, False, "overlap"),
         ("3x2_stride1x2_pad1x0", (2, 3, 7, 6), (3, 2), (1, 2), (1, 0), one, False, "basic"),
         ("1x1", (2, 3, 4, 5), (1, 1), (1, 1), none, one, False, "1x1"),

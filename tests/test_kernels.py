@@ -169,7 +169,7 @@ def test_nan_of_either_operand(which: str, side: int, level: str) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("channels", [1, 3, 6, 17])
+@pytest.mark.parametrize("channels", [1, 3, 6, 16, 17])
 @pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (2, 1), (3, 1)])
 def test_max_pooling_lets_nan_win(kernel: int, padding: int, channels: int, level: str) -> None:
     _core.set_level(level)
@@ -180,6 +180,7 @@ def test_max_pooling_lets_nan_win(kernel: int, padding: int, channels: int, leve
     x = np.random.default_rng(0).standard_normal((2, channels, 7, 8)).astype(np.float32)
     x[0, 0, 3, 3] = np.nan
     x[0, -1, 4, 2:6] = np.nan
+    x[0, 0, 6, 5] = x[1, 0, 0, 1] = x[1, 0, 4, 0] = np.nan
     x[1, -1] = -np.inf
     y, index = run_primitive("max_pool2d", x, **attrs)
     want, want_index = fn.reference.max_pool2d(x, **attrs)

@@ -118,10 +118,13 @@ POOL_INLINE void pool_soon(const int K, const float *q, int64_t row, int64_t pix
 
 /* ---- maximum -------------------------------------------------------------------------------------------- */
 
-/* Returns whether no tap but a window's first is NaN; other NaNs take the longer way. */
-POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_t w0, int64_t w1, int64_t c0,
-                               int64_t c1, const float *x, float *y, uint8_t *index) {
-    const int64_t row = p->w.in * p->c, top = p->h.window[o].first;
+/* Windows [w0, w1) of which the border leaves the taps [R0, R1) x [S0, S1). Returns whether no tap but a window's first is
+ * NaN; other NaNs take the longer way. */
+POOL_INLINE int max_pool_taps(const int K, const int R0, const int R1, const int S0, const int S1, const fnn_pool *p,
+                              int64_t o, int64_t w0, int64_t w1, int64_t c0, int64_t c1, const float *x, float *y,
+                              uint8_t *index) {
+    const int width = S1 - S0, taps = (R1 - R0) * width;
+    const int64_t row = p->w.in * p->c, top = p->h.window[o].first - R0;
     const int past = pool_past(p, c0, y + w0 * p->c);
     vm ordered = v_head(VL);
     for (int64_t w = w0; w < w1; w++) {
@@ -131,15 +134,16 @@ POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
             const float *q = from + c;
             vf tap[9];
             pool_soon(K, q, row, p->c, ahead);
-            POOL_UNROLL for (int i = 0; i < K; i++) POOL_UNROLL for (int j = 0; j < K; j++)
-                tap[i * K + j] = v_load(q + i * row + j * p->c);
-            vf best = tap[0], place = v_zero();
-            POOL_UNROLL for (int t = 1; t < K * K; t++) {
-                place = v_sel(v_lt(best, tap[t]), v_float(pool_label(t)), place);
+            POOL_UNROLL for (int t = 0; t < taps; t++)
+                tap[t] = v_load(q + (R0 + t / width) * row + (S0 + t % width) * p->c);
+            vf best = tap[0], place = v_float(pool_label(R0 * K + S0));
+            POOL_UNROLL for (int t = 1; t < taps; t++) {
+                const int label = (R0 + t / width) * K + S0 + t % width;
+                place = v_sel(v_lt(best, tap[t]), v_float(pool_label(label)), place);
                 best = v_max(tap[t], best);
             }
-            POOL_UNROLL for (int t = 1; t < K * K; t += 2)
-                ordered = vm_and(ordered, v_ordered(tap[t], tap[t + 1 < K * K ? t + 1 : t]));
+            POOL_UNROLL for (int t = 1; t < taps; t += 2)
+                ordered = vm_and(ordered, v_ordered(tap[t], tap[t + 1 < taps ? t + 1 : t]));
             pool_put(y + w * p->c + c, best, past);
             v_store_bytes(index + w * p->c + c, v_bits(place));
         }
@@ -147,23 +151,52 @@ POOL_INLINE int max_pool_whole(const int K, const fnn_pool *p, int64_t o, int64_
     return v_sum(v_sel(ordered, v_zero(), v_set1(1.0f))) == 0.0f;
 }
 
+/* What the border leaves of a window of 3 along an axis. */
+typedef enum { POOL_ALL, POOL_NOT_FIRST, POOL_NOT_LAST, POOL_FEWER } pool_rest;
+static inline pool_rest pool_rest_of(const fnn_pool_axis *axis, int64_t o) {
+    const fnn_window w = axis->window[o];
+    if (w.count == 3) return POOL_ALL;
+    if (w.count != 2) return POOL_FEWER;
+    return w.label == 0 ? POOL_NOT_LAST : POOL_NOT_FIRST;
+}
+
+/* The windows [w0, w1), all whole but for what `rows` and `cols` say; 0 where that takes the longer way. */
+static int max_pool_whole(const fnn_pool *p, pool_rest rows, pool_rest cols, int64_t o, int64_t w0, int64_t w1,
+                          int64_t c0, int64_t c1, const float *x, float *y, uint8_t *index) {
+#define MAX_TAPS(K, R0, R1, S0, S1) max_pool_taps(K, R0, R1, S0, S1, p, o, w0, w1, c0, c1, x, y, index)
+    if (p->kernel == 2) return MAX_TAPS(2, 0, 2, 0, 2);
+    if (rows == POOL_ALL && cols == POOL_ALL) return MAX_TAPS(3, 0, 3, 0, 3);
+    if (rows == POOL_NOT_FIRST && cols == POOL_ALL) return MAX_TAPS(3, 1, 3, 0, 3);
+    if (rows == POOL_NOT_LAST && cols == POOL_ALL) return MAX_TAPS(3, 0, 2, 0, 3);
+    if (rows == POOL_ALL && cols == POOL_NOT_FIRST) return MAX_TAPS(3, 0, 3, 1, 3);
+    if (rows == POOL_ALL && cols == POOL_NOT_LAST) return MAX_TAPS(3, 0, 3, 0, 2);
+    return 0;
+}
+
 static void max_pool_row(const fnn_pool *p, int64_t o, int64_t c0, int64_t c1, const float *x, float *y,
                          void *index) {
+    const int borders = p->kernel == 3 && !p->wide && (c1 - c0) % VL == 0;
+    const pool_rest rows = borders ? pool_rest_of(&p->h, o) : POOL_ALL;
     int64_t w0, w1;
-    int done = 0;
     if (pool_is_flat_row(p, o) && !p->wide) {
         if (!pool_flat(POOL_MAX, p, o, x, y, index)) max_pool_pixels(p, o, 0, p->w.out, c0, c1, x, y, index);
         return;
     }
     pool_whole_windows(p, o, c0, c1, &w0, &w1);
-#define MAX_PIXELS(from, to) max_pool_pixels(p, o, from, to, c0, c1, x, y, index)
-#define MAX_WHOLE                                                                                                    \
-    {                                                                                                                \
-        done = p->kernel == 2 ? max_pool_whole(2, p, o, w0, w1, c0, c1, x, y, index)                                 \
-                              : max_pool_whole(3, p, o, w0, w1, c0, c1, x, y, index);                                \
-        if (!done) MAX_PIXELS(w0, w1);                                                                               \
-    }
-    POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_WHOLE);
+    if (rows == POOL_NOT_FIRST || rows == POOL_NOT_LAST) w0 = p->w.whole0, w1 = p->w.whole1;
+#define MAX_LONGER(from, to) max_pool_pixels(p, o, from, to, c0, c1, x, y, index)
+#define MAX_PART(from, to, cols)                                                                                     \
+    do {                                                                                                             \
+        if (!max_pool_whole(p, rows, cols, o, from, to, c0, c1, x, y, index)) MAX_LONGER(from, to);                  \
+    } while (0)
+#define MAX_PIXELS(from, to)                                                                                         \
+    do {                                                                                                             \
+        if (borders && (to) - (from) == 1)                                                                           \
+            MAX_PART(from, to, pool_rest_of(&p->w, from));                                                           \
+        else                                                                                                         \
+            MAX_LONGER(from, to);                                                                                    \
+    } while (0)
+    POOL_ROW(w0, w1, p->w.out, MAX_PIXELS, MAX_PART(w0, w1, POOL_ALL));
 }
 
 /* What is added to the pixels one and two of a row whose window has this label and, of windows of 3, the window before. */
