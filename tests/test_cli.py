@@ -259,17 +259,34 @@ if "FASTNN_DATA_DIR" in os.environ:  # minutes of training on real files
 
 
 def test_augment_crops_and_mirrors_where_that_means_the_same():
-    from fastnn.cli.sources import Normalization, augmented
+    from fastnn.cli.sources import augmented
 
     pixels = np.arange(2 * 16 * 16, dtype=np.uint8).reshape(2, 1, 16, 16)
-    plain = Normalization(1.0, [0.0], [1.0])
-    kinds = {name: augmented(plain, name, (1, 16, 16)) for name in ("digits", "cifar10")}
+    kinds = {name: augmented(name, (1, 16, 16)) for name in ("digits", "cifar10")}
     assert "RandomHorizontalFlip" in repr(kinds["cifar10"])
     assert "RandomHorizontalFlip" not in repr(kinds["digits"])
     changed = kinds["digits"](pixels, np.random.default_rng(0))
     assert changed.shape == pixels.shape
-    assert changed.dtype == np.float32
+    assert changed.dtype == np.uint8
     assert not np.array_equal(changed, pixels)
+
+
+def test_the_network_takes_bytes_and_is_saved_without_what_converts_them(trained):
+    from fastnn.cli.bundle import load_bundle
+    from fastnn.data.transforms import Normalize
+
+    bundle, x = load_bundle(str(trained / "weights.safetensors")), digits(train=False).x[:50]
+    norm, network = bundle.normalization, bundle.on_pixels().eval()
+    assert x.dtype == np.uint8
+    expected = bundle.model(Normalize(norm.mean, norm.std, scale=norm.scale)(x))
+    np.testing.assert_array_equal(network(x), expected)
+    files = bundle.on_pixels(norm.scale / 2).eval()
+    np.testing.assert_allclose(files(x * 2), expected, rtol=1e-4, atol=1e-5)
+    state = network.state_dict()
+    assert list(state) == list(bundle.model.state_dict())
+    assert set(state) == set(fn.load(trained / "weights.safetensors"))
+    network.load_state_dict({name: np.zeros_like(value) for name, value in state.items()})
+    assert not network(x).any()
 
 
 QUICK = {  # the recipes of docs/results.md

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import UsageError, usage
-from .sources import Normalization
+from .pixels import Normalization, OnPixels
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
 
@@ -26,6 +26,11 @@ class Bundle:
     normalization: Normalization
     data: str
     seed: int
+
+    def on_pixels(self, scale: float | None = None) -> OnPixels:
+        """Return the network as it takes pixels: stored as its training data were, or in the scale given."""
+        own = self.normalization
+        return OnPixels(self.model, own if scale is None else Normalization.of(scale, own.mean, own.std))
 
 
 def make_model(name: str, classes: int, input_shape: tuple[int, ...]) -> Any:
@@ -48,8 +53,8 @@ def metadata_of(bundle: Bundle) -> dict[str, str]:
         "input_shape": list(bundle.input_shape),
         "normalization": {
             "scale": bundle.normalization.scale,
-            "mean": bundle.normalization.mean,
-            "std": bundle.normalization.std,
+            "mean": list(bundle.normalization.mean),
+            "std": list(bundle.normalization.std),
         },
         "data": bundle.data,
         "seed": bundle.seed,
@@ -91,7 +96,7 @@ def load_bundle(path: str) -> Bundle:
             str(facts["model"]),
             [str(c) for c in facts["classes"]],
             (channels, height, width),
-            Normalization(norm["scale"], norm["mean"], norm["std"]),
+            Normalization.of(norm["scale"], norm["mean"], norm["std"]),
             str(facts["data"]),
             int(facts["seed"]),
         )

@@ -45,5 +45,5 @@ def measure(bundle: Bundle, data: Any, batch_size: int) -> dict[str, Any]:
     loss = fn.nn.CrossEntropyLoss()
     metrics = ["accuracy", ConfusionMatrix(len(bundle.classes))]
     optimizer = fn.optim.SGD(bundle.model.parameters(), lr=0.0)
-    trainer = fn.Trainer(bundle.model, loss, optimizer, metrics)
-    return trainer.evaluate(DataLoader(data, batch_size, transform=bundle.normalization))
+    trainer = fn.Trainer(bundle.on_pixels(), loss, optimizer, metrics)
+    return trainer.evaluate(DataLoader(data, batch_size))

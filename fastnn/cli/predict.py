@@ -13,6 +13,7 @@ from .errors import UsageError, usage
 __all__ = ["predict"]
 
 BATCH = 64
+FILES = 1 / 255  # files hold bytes, whatever range the training data were stored in
 
 
 def predict(args: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def predict(args: argparse.Namespace) -> int:
         fn.set_num_threads(args.threads)
     bundle = load_bundle(args.weights)
     batch = args.batch_size or BATCH
-    bundle.model.eval()
+    network = bundle.on_pixels(FILES).eval()
     for i in range(0, len(args.images), batch):
         paths, images, problem = args.images[i : i + batch], [], None
         for path in paths:
@@ -34,7 +35,7 @@ def predict(args: argparse.Namespace) -> int:
                 break
         if images:
             with fn.no_grad():
-                probabilities = fn.nn.functional.softmax(bundle.model(np.concatenate(images)), 1)
+                probabilities = fn.nn.functional.softmax(network(np.concatenate(images)), 1)
             _print_classes(paths[: len(images)], probabilities, bundle.classes, args.top)
         if problem is not None:
             raise problem  # after the lines of the images before the broken one
@@ -48,14 +49,10 @@ def _print_classes(paths: Sequence[str], probabilities: np.ndarray, classes: Seq
 
 
 def _read(path: str, bundle: Bundle, invert: bool) -> np.ndarray:
-    """Return an image as the network's input, shape (1, C, H, W)."""
+    """Return an image's bytes, shape (1, C, H, W)."""
     from ..datasets import read_image
-    from .sources import Normalization
 
     channels, height, width = bundle.input_shape
     with usage():
         image = read_image(path, (height, width), grayscale=channels == 1)
-    if invert:
-        image = 255 - image
-    # files hold bytes, whatever range the training data were stored in
-    return Normalization(1 / 255, bundle.normalization.mean, bundle.normalization.std)(image[None])
+    return 255 - image[None] if invert else image[None]

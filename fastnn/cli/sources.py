@@ -1,4 +1,4 @@
-"""The data sets by their names on the command line, and how their pixels become a network's input."""
+"""The data sets by their names on the command line, and what `--augment` does to their images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Normalization", "augmented", "held_out", "quick_parts", "training_parts"]
+__all__ = ["augmented", "held_out", "quick_parts", "training_parts"]
 
 MIRRORED = ("fashion-mnist", "cifar10")  # data whose images mean the same in a mirror; digits do not
 SHAPES = {"mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -15,46 +15,15 @@ QUICK = 256  # images of each part in a quick run
 HOLD_OUT = 0.2  # share of the digits that is never trained on
 
 
-class Normalization:
-    """``(pixel * scale - mean) / std`` a channel: pixels as stored to a network's input.
-
-    Parameters
-    ----------
-    scale : float
-        Brings stored pixels to the range 0 to 1.
-    mean, std : sequence of float
-        Of the scaled pixels, one a channel.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Normalization(1 / 255, [0.5], [0.25])(np.full((1, 1, 1, 1), 255, np.uint8)).item()
-    2.0
-    """
-
-    def __init__(self, scale: float, mean: Any, std: Any) -> None:
-        self.scale, self.mean, self.std = float(scale), [float(m) for m in mean], [float(s) for s in std]
-        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
-            raise ValueError(f"expected a mean and a std > 0 for each channel, got mean {self.mean}, std {self.std}")
-        std_array = np.asarray(self.std, np.float64)
-        self._factor = (self.scale / std_array).astype(np.float32)
-        self._shift = (-np.asarray(self.mean, np.float64) / std_array).astype(np.float32)
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Return the network's input for stored pixels of shape (N, C, H, W), in channels-last memory."""
-        pixels = x.transpose(0, 2, 3, 1)
-        return (pixels * self._factor + self._shift).transpose(0, 3, 1, 2)
-
-
-def augmented(normalization: Normalization, data: str, shape: tuple[int, ...]) -> Any:
-    """Return random crops (an eighth of the image each way) and, where they mean the same, mirrorings; then pixels."""
+def augmented(data: str, shape: tuple[int, ...]) -> Any:
+    """Return random crops (an eighth of the image each way) and, where they mean the same, mirrorings."""
     from ..data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 
     size = (shape[1], shape[2])
     changes: list[Any] = [RandomCrop(size, padding=(size[0] // 8, size[1] // 8))]
     if data in MIRRORED:
         changes.append(RandomHorizontalFlip())
-    return Compose([*changes, normalization])
+    return Compose(changes)
 
 
 def _read(name: str, folder: str | None, download: bool, *, train: bool, seed: int) -> Any:

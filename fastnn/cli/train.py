@@ -11,9 +11,10 @@ from typing import Any
 from .bundle import Bundle, load_bundle, make_model, save_bundle
 from .errors import UsageError, usage
 from .evaluate import EVALUATION_BATCH, measure
+from .pixels import Normalization
 from .recipes import Recipe, make_optimizer, make_schedule, recipe_for
 from .report import result_table
-from .sources import Normalization, augmented, quick_parts, training_parts
+from .sources import augmented, quick_parts, training_parts
 
 __all__ = ["train"]
 
@@ -80,7 +81,7 @@ def _make_bundle(args: argparse.Namespace, recipe: Recipe, train_set: Any) -> Bu
     """Return the network to train: a fresh one, or the one whose weights were given."""
     shape = tuple(train_set.x.shape[1:])
     classes = [str(name) for name in train_set.classes]
-    normalization = Normalization(train_set.scale, train_set.mean, train_set.std)
+    normalization = Normalization.of(train_set.scale, train_set.mean, train_set.std)
     if args.weights is None:
         with usage():
             model = make_model(recipe.model, len(classes), shape)
@@ -105,13 +106,13 @@ def _make_trainer(
     from fastnn.data import DataLoader
     from fastnn.training import CSVLogger
 
-    transform = augmented(bundle.normalization, args.data, bundle.input_shape) if args.augment else bundle.normalization
+    transform = augmented(args.data, bundle.input_shape) if args.augment else None
     loader = DataLoader(train_set, recipe.batch_size, shuffle=True, transform=transform)
-    test_loader = DataLoader(test_set, EVALUATION_BATCH, transform=bundle.normalization)
+    test_loader = DataLoader(test_set, EVALUATION_BATCH)
     with usage():
         optimizer = make_optimizer(recipe, bundle.model.parameters())
     callbacks = [*make_schedule(recipe, optimizer, len(loader)), CSVLogger(os.path.join(folder, "history.csv"))]
-    trainer = fn.Trainer(bundle.model, fn.nn.CrossEntropyLoss(), optimizer, ["accuracy"], callbacks)
+    trainer = fn.Trainer(bundle.on_pixels(), fn.nn.CrossEntropyLoss(), optimizer, ["accuracy"], callbacks)
     return trainer, loader, test_loader
 
 
