@@ -35,9 +35,9 @@ cdef class Block:
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self.ptr, <Py_ssize_t>self.nbytes, 0, flags)
 
-    def poison(self):
-        """Fill with 0xFF: NaN as floats, 255 and -1 as whole numbers."""
-        memset(self.ptr, 0xFF, self.nbytes)
+    def poison(self, size_t nbytes):
+        """Fill the first bytes with 0xFF: NaN as floats, 255 and -1 as whole numbers."""
+        memset(self.ptr, 0xFF, min(nbytes, self.nbytes))
 
 
 cdef class Op:

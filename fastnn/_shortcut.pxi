@@ -117,7 +117,7 @@ cdef class Shortcut:
             self.plan.settle(threads)
             self.threads, self.generation, self.block = threads, self.arena.generation, self.arena.scratch
         if _poison:
-            self.arena.poison()
+            self.arena.poison(self.plan.arena_bytes, self.plan._scratch[1])
         made = []
         for slot, make in self.outputs:
             array = make()

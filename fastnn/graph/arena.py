@@ -11,6 +11,7 @@ from .. import _backend
 
 __all__ = ["Arena"]
 
+MARGIN = 1 << 16  # poisoned bytes behind: enough to see who reads or writes there, few beside what a large plan left
 
 _arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
 
@@ -53,7 +54,7 @@ class Arena:
         if self.scratch is None or self.scratch.nbytes < scratch:
             self.scratch = core.Block(max(scratch, 64))
 
-    def poison(self) -> None:
-        """Fill with NaN: whatever a step fails to write shows."""
-        self.block.poison()
-        self.scratch.poison()
+    def poison(self, nbytes: int, scratch: int) -> None:
+        """Fill what a plan takes of each block, and a margin behind, with NaN: what a step fails to write shows."""
+        self.block.poison(nbytes + MARGIN)
+        self.scratch.poison(scratch + MARGIN)

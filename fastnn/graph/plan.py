@@ -342,7 +342,7 @@ class CompiledPlan(Plan):
         self.settle(threads)
         poisoning = phase == 0 and _backend.core().poisoning()
         if poisoning:
-            self.arena.poison()
+            self.arena.poison(self.arena_bytes, self._scratch[1])
         for root in self.handed:
             self._fresh[root] = np.empty(root.spec.size, root.spec.dtype)
             if poisoning:
