@@ -241,11 +241,15 @@ static void gemm_ask(const fnn_gemm_block *g, int64_t from, int64_t to) {
     }
 }
 
+#define GEMM_LATE 8 /* of many panels, the part that asks for what will be packed next */
+
 /* Panel after panel: a panel of B stays in the first-level cache while the rows of A stream past it, and the panel
- * after it comes nearer. */
+ * after it comes nearer. What will be packed next is asked for late, as lines that come early have left the
+ * second-level cache again by then. */
 static void gemm_panels(const fnn_gemm_block *g, int way, int64_t a_row) {
     const int64_t lines = g->k / 2 * GEMM_LINE, all = g->m * ((g->n + GEMM_NR - 1) / GEMM_NR);
     const int64_t soon = g->soon ? (g->soon_floats + GEMM_LINE - 1) / GEMM_LINE * g->soon_lines : 0;
+    const int64_t late = g->n >= GEMM_LATE * GEMM_NR ? all / GEMM_LATE : all, early = all - late;
     for (int64_t j = 0, done = 0; j < g->n; j += GEMM_NR) {
         const int64_t n = g->n - j < GEMM_NR ? g->n - j : GEMM_NR;
         const int64_t v = (n + VL - 1) / VL, more = j + GEMM_NR < g->n ? g->k * v * VL : 0;
@@ -253,7 +257,10 @@ static void gemm_panels(const fnn_gemm_block *g, int way, int64_t a_row) {
         for (int64_t i = 0, asked = 0; i < g->m; i += GEMM_MR, asked += lines) {
             const int64_t m = g->m - i < GEMM_MR ? g->m - i : GEMM_MR;
             const gemm_ahead ahead = {asked < more ? b + g->b_panel + asked : b, b};
-            if (soon) gemm_ask(g, soon * done / all, soon * (done + m) / all);
+            if (soon && done + m > early) {
+                const int64_t from = done > early ? done - early : 0;
+                gemm_ask(g, soon * from / late, soon * (done + m - early) / late);
+            }
             gemm_tiles[way][v - 1][m - 1](g, g->a + i * a_row, b, g->rows + i, j, ahead);
             done += m;
         }
