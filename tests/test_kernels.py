@@ -18,7 +18,18 @@ from cases import all_cases, cases_of, small_cases
 from fastnn import _core
 from fastnn.graph import run_primitive
 from fastnn.graph.primitive import all_primitives
-from oracle import channels_last, check_no_overrun, compare, demand, make_room, mutated, placed, run_kernel, run_oracle
+from oracle import (
+    allowed,
+    channels_last,
+    check_no_overrun,
+    compare,
+    demand,
+    make_room,
+    mutated,
+    placed,
+    run_kernel,
+    run_oracle,
+)
 from tolerances import terms
 
 SMALL = small_cases()
@@ -44,6 +55,7 @@ def check_case(case: Case, levels: Sequence[str]) -> None:
     for mode in ("integers", "floats"):
         inputs = make_inputs(case, mode, terms(case))
         expected = run_oracle(case, inputs)
+        limits = allowed(case, mode, inputs, expected)
         for level in levels:
             _core.set_level(level)
             first: list[Any] | None = None
@@ -55,7 +67,7 @@ def check_case(case: Case, levels: Sequence[str]) -> None:
                 check_no_overrun(f"{case.id}, {where}:")
                 assert _core.last_team_size() in (1, threads), f"{case.id}, {where}: a team of another size ran"
                 if first is None:
-                    compare(case, mode, inputs, actual, expected, where)
+                    compare(case, actual, expected, limits, where)
                     first = actual
                 else:
                     same_bits(case, first, actual, where)
@@ -109,13 +121,14 @@ def test_any_strides(name: str) -> None:
         for mode in ("integers", "floats"):
             inputs = make_inputs(case, mode, terms(case))
             expected = run_oracle(case, inputs)
+            limits = allowed(case, mode, inputs, expected)
             for label, restride in RESTRIDED.items():
                 given = [
                     placed(case, i, array) if keeps_memory(case, i, array) else restride(array)
                     for i, array in enumerate(inputs)
                 ]
                 actual = run_kernel(case, given, keep_strides=True)
-                compare(case, mode, inputs, actual, expected, f"{mode}, inputs as {label}")
+                compare(case, actual, expected, limits, f"{mode}, inputs as {label}")
 
 
 def keeps_memory(case: Case, position: int, array: Any) -> bool:

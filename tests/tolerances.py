@@ -173,10 +173,15 @@ def bounds(case: Case, inputs: Sequence[Any], expected: Sequence[Array]) -> list
         ]
     factor = EPS * (ROUNDINGS + math.sqrt(terms(case)))
     with np.errstate(all="ignore"):
-        return [factor * _scale(case, inputs, index, value) + TINY for index, value in enumerate(expected)]
+        if case.primitive in NORMS:
+            sizes = NORMS[case.primitive](case, inputs)
+            scales = [size + np.abs(value) for size, value in zip(sizes, expected, strict=False)]
+        else:
+            scales = [_scale(case, inputs, value) for value in expected]
+        return [factor * scale + TINY for scale in scales]
 
 
-def _scale(case: Case, inputs: Sequence[Any], index: int, expected: Array) -> Array:
+def _scale(case: Case, inputs: Sequence[Any], expected: Array) -> Array:
     """The size of the values that were rounded on the way to each element of an output."""
     size = np.abs(expected)
     if case.primitive in LINEAR:
@@ -190,8 +195,6 @@ def _scale(case: Case, inputs: Sequence[Any], index: int, expected: Array) -> Ar
         return np.asarray(getattr(reference, case.primitive)(np.abs(np.float64(inputs[0])), inputs[1], **case.attrs))
     if case.primitive.endswith("_step"):
         return size + sum(np.abs(np.float64(a)) for a in inputs if a is not None and a.shape == expected.shape)
-    if case.primitive in NORMS:
-        return NORMS[case.primitive](case, inputs)[index] + size
     finite = size[np.isfinite(size)]
     return np.full(size.shape, finite.max() if finite.size else 0.0)
 
