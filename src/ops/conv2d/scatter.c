@@ -1,9 +1,9 @@
 /* Gradient for the input of a convolution with few input channels. As an implicit GEMM its columns would leave most
- * of a vector empty; here the products of dy's pixels with a line of taps, [pixels][taps of the line * ic], are made a
- * few lines at a time and added to the line of dx they belong to. Products of neighbouring pixels overlap there, so
- * pixels are dealt to several buffers in turn, in each of which they lie as far apart as in dx and do not overlap: what
- * is added to dx is the sum of these buffers, vector by vector. Threads share bands of lines of dx, and compute what
- * theirs need. */
+ * of a vector empty; here the products of dy's pixels with a line of taps, [pixels][taps of the line * ic], are made
+ * a few lines at a time and added to the line of dx they belong to. Products of neighbouring pixels overlap there, so
+ * pixels are dealt to several buffers in turn, in each of which they lie as far apart as in dx and do not overlap:
+ * what is added to dx is the sum of these buffers, vector by vector. Threads share bands of lines of dx, and compute
+ * what theirs need. */
 #include <stdlib.h>
 #include <string.h>
 
