@@ -141,7 +141,17 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
     return v_sel(vm_and(v_le(lo, x), v_le(x, hi)), dy, v_zero());
 }
 
-/* ---- kernels: n elements of x (and dy) to y; y may be x or dy ---- */
+/* ---- kernels: n elements of x (and dy) to y; y may be x or dy, unless stream asks that it goes past the caches ---- */
+
+/* What takes long stores past the caches itself, while it computes; what does not has its pieces copied there. A constant
+ * for each kernel, so those of the second kind have one loop. */
+#define ELTWISE_PAST(cost, reads) (FNN_ELT_STREAMS(cost, reads) && stream && (uintptr_t)y % sizeof(vf) == 0)
+static inline void eltwise_put(float *y, vf value, int past) {
+    if (past)
+        v_stream(y, value);
+    else
+        v_store(y, value);
+}
 
 #define ELTWISE_LOOP(formula)                                                                                        \
     do {                                                                                                             \
@@ -149,7 +159,7 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
         for (; i + VL <= n; i += VL) {                                                                               \
             v_soon(x + i + FNN_SOON);                                                                                \
             const vf v = v_load(x + i);                                                                              \
-            v_store(y + i, formula);                                                                                 \
+            eltwise_put(y + i, formula, past);                                                                       \
         }                                                                                                            \
         if (i < n) {                                                                                                 \
             const vf v = v_load_n(x + i, (int)(n - i));                                                              \
@@ -163,7 +173,7 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
         for (; i + VL <= n; i += VL) {                                                                               \
             v_soon(dy + i + FNN_SOON), v_soon(x + i + FNN_SOON);                                                     \
             const vf g = v_load(dy + i), v = v_load(x + i);                                                          \
-            v_store(y + i, formula);                                                                                 \
+            eltwise_put(y + i, formula, past);                                                                       \
         }                                                                                                            \
         if (i < n) {                                                                                                 \
             const vf g = v_load_n(dy + i, (int)(n - i)), v = v_load_n(x + i, (int)(n - i));                          \
@@ -172,14 +182,16 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
     } while (0)
 
 /* gelu: a is 0 for the exact form, 1 for the one with tanh. */
-static void elt_gelu(int64_t n, const float *x, float *y, double a, double b) {
+static void elt_gelu(int64_t n, const float *x, float *y, double a, double b, int stream) {
+    const int past = ELTWISE_PAST(48, 1);
     (void)b;
     if (a != 0.0)
         ELTWISE_LOOP(act_gelu_tanh(v));
     else
         ELTWISE_LOOP(act_gelu_erf(v));
 }
-static void elt_gelu_bwd(int64_t n, const float *dy, const float *x, float *y, double a, double b) {
+static void elt_gelu_bwd(int64_t n, const float *dy, const float *x, float *y, double a, double b, int stream) {
+    const int past = ELTWISE_PAST(50, 2);
     (void)b;
     if (a != 0.0)
         ELTWISE_LOOP_BWD(act_gelu_tanh_bwd(g, v));
@@ -188,8 +200,9 @@ static void elt_gelu_bwd(int64_t n, const float *dy, const float *x, float *y, d
 }
 
 /* Small whole powers are products, so that whole numbers keep their exact results. */
-static void elt_pow(int64_t n, const float *x, float *y, double a, double b) {
-    (void)b;
+static void elt_pow(int64_t n, const float *x, float *y, double a, double b, int stream) {
+    const int past = 0;
+    (void)b, (void)stream;
     if (a == 0.0)
         ELTWISE_LOOP(((void)v, v_set1(1.0f)));
     else if (a == 1.0)
@@ -211,12 +224,16 @@ static void elt_pow(int64_t n, const float *x, float *y, double a, double b) {
 }
 
 #define FNN_UNARY(name, cost)                                                                                        \
-    static void elt_##name(int64_t n, const float *x, float *y, double pa, double pb) {                              \
+    static void elt_##name(int64_t n, const float *x, float *y, double pa, double pb, int stream) {                  \
+        const int past = ELTWISE_PAST(cost, 1);                                                                      \
+        (void)stream;                                                                                                \
         const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                       \
         ELTWISE_LOOP(act_##name(v, a, b));                                                                           \
     }
 #define FNN_UNARY_BWD(name, cost)                                                                                    \
-    static void elt_##name(int64_t n, const float *dy, const float *x, float *y, double pa, double pb) {             \
+    static void elt_##name(int64_t n, const float *dy, const float *x, float *y, double pa, double pb, int stream) { \
+        const int past = ELTWISE_PAST(cost, 2);                                                                      \
+        (void)stream;                                                                                                \
         const vf a = v_set1((float)pa), b = v_set1((float)pb);                                                       \
         ELTWISE_LOOP_BWD(act_##name(g, v, a, b));                                                                    \
     }

@@ -28,8 +28,13 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
+        if (FNN_ELT_STREAMS(cost, 1) && x != y) {                                                                    \
+            op->k->elt_##name(hi - lo, x + lo, y + lo, p->a, p->b, p->n > FNN_PAST);                                 \
+            if (p->n > FNN_PAST) op->k->past_end();                                                                  \
+            return;                                                                                                  \
+        }                                                                                                            \
         FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), y, x == y,                                            \
-                      op->k->elt_##name(n, x + at, to, p->a, p->b));                                                 \
+                      op->k->elt_##name(n, x + at, to, p->a, p->b, 0));                                              \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "x y", name##_op_init, name##_op_run);
 
@@ -42,8 +47,13 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         int64_t lo, hi;                                                                                              \
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
+        if (FNN_ELT_STREAMS(cost, 2) && x != dx && dy != dx) {                                                       \
+            op->k->elt_##name(hi - lo, dy + lo, x + lo, dx + lo, p->a, p->b, p->n > FNN_PAST);                       \
+            if (p->n > FNN_PAST) op->k->past_end();                                                                  \
+            return;                                                                                                  \
+        }                                                                                                            \
         FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), dx, x == dx || dy == dx,                              \
-                      op->k->elt_##name(n, dy + at, x + at, to, p->a, p->b));                                        \
+                      op->k->elt_##name(n, dy + at, x + at, to, p->a, p->b, 0));                                     \
     }                                                                                                                \
     FNN_OP_CLASS(name, eltwise_problem, "dy x dx", name##_op_init, name##_op_run);
 

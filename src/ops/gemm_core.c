@@ -271,7 +271,7 @@ static void fill_zeros(const gemm_call *call, int64_t i, int64_t m, const int64_
 static void finish_silu(const gemm_call *call, int64_t m, int64_t n, float *c, const int64_t *row, int64_t stride) {
     for (int64_t i = 0; call->activation == FNN_ACT_SILU && i < m; i++) {
         float *const at = c + (row ? row[i] : i * stride);
-        call->kernels->elt_silu(n, at, at, 0, 0);
+        call->kernels->elt_silu(n, at, at, 0, 0, 0);
     }
 }
 

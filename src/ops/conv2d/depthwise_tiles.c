@@ -61,7 +61,7 @@ static void run_bands(const fnn_op *op, fnn_depthwise_band b, const float *src, 
         b.dst = dst + n * image, b.residual = residual ? residual + n * image : NULL;
         lines(op, source, &b, src + n * b.src_h * b.src_w * b.channels);
         float *const done = b.dst + b.row0 * line;
-        if (b.activation == FNN_ACT_SILU) op->k->elt_silu((b.row1 - b.row0) * line, done, done, 0, 0);
+        if (b.activation == FNN_ACT_SILU) op->k->elt_silu((b.row1 - b.row0) * line, done, done, 0, 0, 0);
     }
 }
 

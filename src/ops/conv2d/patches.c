@@ -111,7 +111,7 @@ static void run_few(const fnn_op *op, void *const *buf, const float *rows, const
                               .slope = (float)p->slope};
     op->k->gemm_few_nt(&g);
     for (int64_t i = 0; p->activation == FNN_ACT_SILU && i < g.m; i++)
-        op->k->elt_silu(g.n, g.c + to[i], g.c + to[i], 0, 0);
+        op->k->elt_silu(g.n, g.c + to[i], g.c + to[i], 0, 0, 0);
 }
 
 static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
