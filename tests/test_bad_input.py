@@ -444,3 +444,27 @@ AROUND = {
 @pytest.mark.parametrize("words", AROUND)
 def test_what_is_around_training(words: str) -> None:
     refuse(AROUND[words], (ValueError, TypeError, AttributeError), words)  # type: ignore[arg-type]
+
+
+def test_values_that_a_state_cannot_hold() -> None:
+    """Once infinities, and a count of batches that was whatever the processor made of a NaN."""
+    model = nn.BatchNorm1d(3)
+    before = model.state_dict()
+    for name, value in (("weight", np.full(3, 1e300)), ("num_batches_tracked", np.nan), ("num_batches_tracked", 1.5)):
+        state = {**before, name: value}
+        refuse(lambda state=state: model.load_state_dict(state), RuntimeError, name, "can hold, got dtype")
+    np.testing.assert_equal(model.state_dict(), before)
+    model.load_state_dict({**before, "weight": np.full(3, np.inf), "num_batches_tracked": np.float32(2)})
+
+
+@pytest.mark.parametrize("value", [None, "a", float("nan"), [0.1]])
+def test_options_that_are_no_numbers(value: Any) -> None:
+    """Once a NaN in every weight, for None as well."""
+    step = step_of(nn.Linear(6, 3))
+    step(X, CLASSES)
+    before = step.model.state_dict()
+    step.optimizer.param_groups[0]["lr"] = value
+    refuse(lambda: step(X, CLASSES), ValueError, "SGD: expected numbers as a group's options, got (")
+    np.testing.assert_equal(step.model.state_dict(), before)
+    step.optimizer.param_groups[0]["lr"] = 0.5
+    step(X, CLASSES)

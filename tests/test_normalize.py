@@ -94,6 +94,12 @@ def test_numbers_of_its_own_are_read_anew() -> None:
         (lambda: nn.Normalize([[0.5]]), "Normalize: expected mean to be a finite number, or one a channel, got"),
         (lambda: nn.Normalize(float("nan")), "Normalize: expected mean to be a finite number"),
         (lambda: nn.Normalize("0.5"), "Normalize: "),
+        (
+            lambda: nn.Normalize(0.5, scale=float("inf")),
+            "Normalize: expected mean / scale and scale / std within float32",
+        ),
+        (lambda: nn.Normalize(0.5, scale=1e-300), "Normalize: expected mean / scale and .* within float32"),
+        (lambda: nn.Normalize(0.5, 1e-300), "Normalize: expected mean / scale and .* within float32"),
         (lambda: nn.Normalize([0.5, 0.5])(BYTES), r"Normalize: expected input with 2 channels, got shape \(40, 3"),
         (lambda: nn.Normalize(0.5)(BYTES[0, 0, 0]), r"Normalize: expected input of shape \(N, C, ...\), got shape"),
         (lambda: nn.Normalize(0.5)(BYTES.astype("S3")), "Normalize: expected an array of numbers, got dtype"),

@@ -231,15 +231,23 @@ class Normalize(Module):
             raise ValueError(f"expected scale > 0, got {scale}")
         if 1 != len(self.mean) != len(self.std) != 1:
             raise ValueError(f"expected as many means as stds, got {len(self.mean)} and {len(self.std)}")
+        if any(abs(v) > np.finfo(np.float32).max for v in (*self._shift(), *self._factor())):
+            raise ValueError(f"expected mean / scale and scale / std within float32, got {self.extra_repr()}")
+
+    def _shift(self) -> np.ndarray:
+        """Return the mean in the units of the input: subtracting there loses nothing to rounding."""
+        with np.errstate(over="ignore"):
+            return np.array(self.mean) * (1 / self.scale)
+
+    def _factor(self) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return 1 / np.array(self.std) * self.scale
 
     def forward(self, input: Tensor) -> Tensor:
         channels = max(len(self.mean), len(self.std))
         if channels == 1 and input.ndim > 1:
             channels = input.shape[1]
-        # In the units of the input: subtracting there loses nothing to rounding where it is near its mean.
-        shift = np.array(self.mean) * (1 / self.scale)
-        factor = 1 / np.array(self.std) * self.scale
-        both = (np.broadcast_to(v, channels).astype(np.float32) for v in (shift, factor))
+        both = (np.broadcast_to(v, channels).astype(np.float32) for v in (self._shift(), self._factor()))
         return F.normalize_channels(input, *both)
 
     def extra_repr(self) -> str:

@@ -64,7 +64,18 @@ def _problem(key: str, value: Any, own: np.ndarray) -> str | None:
         return f"{key}: expected real numbers, got dtype {array.dtype}"
     if array.shape != own.shape:
         return f"size mismatch for {key}: expected shape {own.shape} as in the model, got shape {array.shape}"
+    if array.dtype != own.dtype and not _holds(own.dtype, array):
+        return f"{key}: expected values that {own.dtype} can hold, got dtype {array.dtype} with others"
     return None
+
+
+def _holds(dtype: np.dtype[Any], array: np.ndarray) -> bool:
+    """Whether a conversion loses no more than rounding: no whole number its value, no finite one its size."""
+    with np.errstate(all="ignore"):
+        taken = array.astype(dtype)
+    if dtype.kind == "f":
+        return bool((np.isfinite(taken) | ~np.isfinite(array)).all())
+    return bool((taken == array).all())
 
 
 def restore_state(module: Module, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:

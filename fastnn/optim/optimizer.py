@@ -206,8 +206,18 @@ class Optimizer:
         array = self._hyper.get(id(group))
         if array is None:
             values = self.hyper_values(group)
-            array = self._hyper[id(group)] = np.array(values, np.float64)
+            array = self._hyper[id(group)] = self._numbers(values)
             self._written[id(group)] = values
+        return array
+
+    def _numbers(self, values: tuple[Any, ...]) -> np.ndarray:
+        """Return options as an array; what was put into a group after it was made may be anything."""
+        try:
+            array = np.array(values, np.float64)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
+        if np.isnan(array).any():
+            raise ValueError(f"{type(self).__name__}: expected numbers as a group's options, got {values}")
         return array
 
     def refresh(self) -> None:
@@ -215,7 +225,7 @@ class Optimizer:
         for group in self.param_groups:
             values = self.hyper_values(group)
             if self._written.get(id(group)) != values:
-                self.hyper(group)[:] = values
+                self.hyper(group)[:] = self._numbers(values)
                 self._written[id(group)] = values
 
     def state_of(self, param: Any) -> State:
