@@ -141,10 +141,10 @@ static inline vf act_clamp_bwd(vf dy, vf x, vf lo, vf hi) {
     return v_sel(vm_and(v_le(lo, x), v_le(x, hi)), dy, v_zero());
 }
 
-/* ---- kernels: n elements of x (and dy) to y; y may be x or dy, unless stream asks that it goes past the caches ---- */
+/* ---- kernels: n elements of x (and dy) to y; y may be x or dy, but not where stream asks that it goes past caches */
 
-/* What takes long stores past the caches itself, while it computes; what does not has its pieces copied there. A constant
- * for each kernel, so those of the second kind have one loop. */
+/* What takes long stores past the caches itself, while it computes; what does not has its pieces copied there. A
+ * constant for each kernel, so those of the second kind have one loop. */
 #define ELTWISE_PAST(cost, reads) (FNN_ELT_STREAMS(cost, reads) && stream && (uintptr_t)y % sizeof(vf) == 0)
 static inline void eltwise_put(float *y, vf value, int past) {
     if (past)

@@ -118,8 +118,8 @@ POOL_INLINE void pool_soon(const int K, const float *q, int64_t row, int64_t pix
 
 /* ---- maximum -------------------------------------------------------------------------------------------- */
 
-/* Windows [w0, w1) of which the border leaves the taps [R0, R1) x [S0, S1). Returns whether no tap but a window's first is
- * NaN; other NaNs take the longer way. */
+/* Windows [w0, w1) of which the border leaves the taps [R0, R1) x [S0, S1). Returns whether no tap but a window's
+ * first is NaN; other NaNs take the longer way. */
 POOL_INLINE int max_pool_taps(const int K, const int R0, const int R1, const int S0, const int S1, const fnn_pool *p,
                               int64_t o, int64_t w0, int64_t w1, int64_t c0, int64_t c1, const float *x, float *y,
                               uint8_t *index) {

@@ -1,10 +1,11 @@
-/* Random bits as a function of (seed, counter, stream, index): Philox-4x32 of seven rounds, the fewest that pass all of
- * BigCrush, from J. Salmon, M. Moraes, R. Dror and D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
- * Nothing depends on threads or vector width.
+/* Random bits as a function of (seed, counter, stream, index): Philox-4x32 of seven rounds, the fewest that pass all
+ * of BigCrush, from J. Salmon, M. Moraes, R. Dror and D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
+ * 2011. Nothing depends on threads or vector width.
  *
- * A word decides for two elements: as it is, and with its halves exchanged. Either way all its 32 bits are compared, so
- * each element is dropped with its exact probability; only where the upper halves tie, once in 2^16, do the two know of
- * each other. Of 32 elements the first 16 have 16 words as they are, the others the same words exchanged. */
+ * A word decides for two elements: as it is, and with its halves exchanged. Either way all its 32 bits are
+ * compared, so each element is dropped with its exact probability; only where the upper halves tie, once in 2^16, do
+ * the two know of each other. Of 32 elements the first 16 have 16 words as they are, the others the same words
+ * exchanged. */
 #ifndef FASTNN_KERNELS_RANDOM_H
 #define FASTNN_KERNELS_RANDOM_H
 
@@ -84,8 +85,8 @@ static inline __attribute__((always_inline)) vi philox_draw(const vi words[2 * P
     return at < half ? word : v_turn_halves(word);
 }
 
-/* A draw keeps its element where it is at least threshold; a threshold of 2^32 drops everything. Elements first .. first +
- * n, but no more than one set of draws gives; returns how many. */
+/* A draw keeps its element where it is at least threshold; a threshold of 2^32 drops everything. Elements first ..
+ * first + n, but no more than one set of draws gives; returns how many. */
 static inline int64_t dropout_few(int64_t first, int64_t n, const philox_schedule *key, uint64_t threshold,
                                   float scale, float *factor) {
     vi words[2 * PHILOX_SETS], draws[4 * PHILOX_SETS];

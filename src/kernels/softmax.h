@@ -32,8 +32,8 @@ static inline vf softmax_short(int n, const float *x) {
     return e * (1.0f / v_sum(e));
 }
 
-/* Of a row whose exponentials are known up to the first whole vector of y, and after the last: y = e scale. Returns what
- * is done. */
+/* Of a row whose exponentials are known up to the first whole vector of y, and after the last: y = e scale. Returns
+ * what is done. */
 static inline int64_t softmax_go_first(const fnn_going *g) {
     const int64_t head = (int64_t)(-(uintptr_t)g->y % sizeof(vf) / sizeof(float));
     const int64_t n = head < g->n ? head : g->n;
@@ -45,8 +45,8 @@ static inline void softmax_go_last(const fnn_going *g, int64_t at) {
     v_store_n(g->y + at, v_load_n(g->e + at, (int)(g->n - at)) * g->scale, (int)(g->n - at));
 }
 
-/* The sum of e^(x - max) over the row; the terms are kept in y unless that is NULL. What lies a row and a bit ahead is
- * asked for. Of the row `before`, unless NULL, elements from *at on are stored on the way. */
+/* The sum of e^(x - max) over the row; the terms are kept in y unless that is NULL. What lies a row and a bit ahead
+ * is asked for. Of the row `before`, unless NULL, elements from *at on are stored on the way. */
 static inline __attribute__((always_inline)) double softmax_exp_sum(int64_t n, const float *x, float max, float *y,
                                                                     const fnn_going *before, int64_t *at) {
     const float *going = before ? before->e : NULL;

@@ -246,8 +246,8 @@ typedef struct fnn_weights_turn {
  * beginning when it is read, and the lines need not be read before they are written. */
 #define FNN_PAST (4 << 20)
 
-/* Whether the kernel of an elementwise operation of such a cost, with so many operands, stores past the caches itself; pow
- * has ten loops, too many to have twice. */
+/* Whether the kernel of an elementwise operation of such a cost, with so many operands, stores past the caches
+ * itself; pow has ten loops, too many to have twice. */
 #define FNN_ELT_STREAMS(cost, reads) ((cost) >= ((reads) == 1 ? 20 : 40) && (cost) < 60)
 
 /* A row of n elements on its way past the caches: y = e scale. */
