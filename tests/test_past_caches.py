@@ -33,6 +33,7 @@ def numbers(seed: int, *shape: int) -> Array:
 CASES: dict[str, Callable[[], tuple[str, list[Array], dict[str, Any]]]] = {
     "relu": lambda: ("relu", [numbers(0, N)], {}),
     "gelu": lambda: ("gelu", [numbers(0, N)], {"approximate": "none"}),
+    "gelu_bwd": lambda: ("gelu_bwd", [numbers(0, N), numbers(1, N)], {"approximate": "none"}),
     "silu_bwd": lambda: ("silu_bwd", [numbers(0, N), numbers(1, N)], {}),
     "add": lambda: ("add", [numbers(0, N), numbers(1, N)], {}),
     "smooth_l1": lambda: (

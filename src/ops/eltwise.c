@@ -29,8 +29,7 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
         if (FNN_ELT_STREAMS(cost, 1) && x != y) {                                                                    \
-            op->k->elt_##name(hi - lo, x + lo, y + lo, p->a, p->b, p->n > FNN_PAST);                                 \
-            if (p->n > FNN_PAST) op->k->past_end();                                                                  \
+            FNN_PAST_ITSELF(op->k, p->n, lo, hi, y, op->k->elt_##name(n, x + at, y + at, p->a, p->b, past));         \
             return;                                                                                                  \
         }                                                                                                            \
         FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), y, x == y,                                            \
@@ -48,8 +47,8 @@ static fnn_status eltwise_init(fnn_op *op, double cost, int reads) {
         (void)scratch;                                                                                               \
         fnn_share_spans(p->n, team, &lo, &hi);                                                                       \
         if (FNN_ELT_STREAMS(cost, 2) && x != dx && dy != dx) {                                                       \
-            op->k->elt_##name(hi - lo, dy + lo, x + lo, dx + lo, p->a, p->b, p->n > FNN_PAST);                       \
-            if (p->n > FNN_PAST) op->k->past_end();                                                                  \
+            FNN_PAST_ITSELF(op->k, p->n, lo, hi, dx,                                                                 \
+                            op->k->elt_##name(n, dy + at, x + at, dx + at, p->a, p->b, past));                       \
             return;                                                                                                  \
         }                                                                                                            \
         FNN_IN_PIECES(op->k, p->n, lo, hi, FNN_PIECE_OF(cost), dx, x == dx || dy == dx,                              \

@@ -25,4 +25,18 @@
         if (past) (k)->past_end();                                                                                   \
     } while (0)
 
+/* The same of a kernel that stores past the caches itself where `past` says so and y is at a line's beginning: it makes n
+ * elements from `at` on. What lies before the first whole line is made alone. */
+#define FNN_PAST_ITSELF(k, size, lo, hi, y, make)                                                                    \
+    do {                                                                                                             \
+        const int64_t over = (int64_t)(-(uintptr_t)((y) + (lo)) % FNN_ALIGN / sizeof(float));                        \
+        const int64_t head = (size) <= FNN_PAST ? 0 : over < (hi) - (lo) ? over : (hi) - (lo);                       \
+        int64_t at = (lo), n = head;                                                                                 \
+        int past = 0;                                                                                                \
+        if (n > 0) make;                                                                                             \
+        at += head, n = (hi) - at, past = (size) > FNN_PAST;                                                         \
+        make;                                                                                                        \
+        if (past) (k)->past_end();                                                                                   \
+    } while (0)
+
 #endif
