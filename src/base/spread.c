@@ -13,16 +13,14 @@
 
 int fnn_current_cpu(void) { return sched_getcpu(); }
 
+/* The set is on the stack: a worker may come here within a step, which allocates nothing. */
 void fnn_leave_cpus(const int *taken, int n) {
-    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
-    const size_t size = CPU_ALLOC_SIZE(MAX_CPUS);
+    cpu_set_t set[MAX_CPUS / CPU_SETSIZE];
     /* The main thread's mask, as taskset or the user last set it; this thread's own may be an earlier choice. */
-    if (set && sched_getaffinity(getpid(), size, set) == 0) {
-        for (int i = 0; i < n; i++)
-            if (taken[i] >= 0 && taken[i] < MAX_CPUS) CPU_CLR_S(taken[i], size, set);
-        if (CPU_COUNT_S(size, set) > 0) sched_setaffinity(0, size, set);
-    }
-    CPU_FREE(set);
+    if (sched_getaffinity(getpid(), sizeof set, set) != 0) return;
+    for (int i = 0; i < n; i++)
+        if (taken[i] >= 0 && taken[i] < MAX_CPUS) CPU_CLR_S(taken[i], sizeof set, set);
+    if (CPU_COUNT_S(sizeof set, set) > 0) sched_setaffinity(0, sizeof set, set);
 }
 
 #else
