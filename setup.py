@@ -54,9 +54,11 @@ class Level(NamedTuple):
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512cd", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+AMX = [*AVX512, "-mamx-tile", "-mamx-bf16"]
 LEVELS = [
     Level("avx2", "__x86_64__", AVX2),
     Level("avx512", "__x86_64__", AVX512),
+    Level("amx", "__x86_64__", AMX),
     Level("neon", "__aarch64__", []),
 ]
 

@@ -20,6 +20,7 @@ PYTHON = ["setup.py", "fastnn", "tests", "bench", "examples", ".ci"]
 X86_LEVELS = {
     "avx2": "-mavx2 -mfma -mf16c",
     "avx512": "-mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl",
+    "amx": "-mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl -mamx-tile -mamx-bf16",
 }
 
 

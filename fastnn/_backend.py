@@ -31,7 +31,7 @@ __all__ = [
     "state",
 ]
 
-LEVELS = ("baseline", "portable", "avx2", "avx512", "neon")
+LEVELS = ("baseline", "portable", "avx2", "avx512", "amx", "neon")
 MOST_THREADS = 1024
 PRECISIONS = ("exact", "high", "fast")  # numbered so in C
 

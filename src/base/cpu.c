@@ -1,4 +1,5 @@
 /* Detection of instruction sets: cpuid and XCR0 on x86, given by the architecture on aarch64. */
+#define _GNU_SOURCE
 #include "cpu.h"
 
 #include <pthread.h>
@@ -61,13 +62,26 @@ static int has_all(const char *const *names) {
     return 1;
 }
 
+/* Linux saves tiles only for processes that ask: tile data are component 18 of what it saves. */
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#define ARCH_REQ_XCOMP_PERM 0x1023
+static int may_use_tiles(void) { return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, 18L) == 0; }
+#else
+static int may_use_tiles(void) { return 0; }
+#endif
+
 static void detect(void) {
     static const char *const avx2[] = {"avx", "avx2", "fma", "f16c", NULL};
     static const char *const avx512[] = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", NULL};
+    static const char *const amx[] = {"amx_tile", "amx_bf16", NULL};
     const uint64_t xcr0 = read_xcr0();
     const int os_ymm = (xcr0 & 0x06) == 0x06, os_zmm = (xcr0 & 0xe6) == 0xe6;
     cpu.avx2 = os_ymm && has_all(avx2);
     cpu.avx512 = cpu.avx2 && os_zmm && has_all(avx512);
+    const int os_tiles = (xcr0 & 0x60000) == 0x60000;
+    cpu.amx = cpu.avx512 && os_tiles && has_all(amx) && may_use_tiles();
     for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++)
         if (has(&bits[i])) add_word(bits[i].name);
     add_word(os_zmm ? "os:zmm" : os_ymm ? "os:ymm" : "os:xmm");

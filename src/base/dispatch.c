@@ -12,6 +12,9 @@ extern const fnn_kernels fnn_kernels_avx2;
 #ifdef FNN_HAVE_AVX512
 extern const fnn_kernels fnn_kernels_avx512;
 #endif
+#ifdef FNN_HAVE_AMX
+extern const fnn_kernels fnn_kernels_amx;
+#endif
 #ifdef FNN_HAVE_NEON
 extern const fnn_kernels fnn_kernels_neon;
 #endif
@@ -23,6 +26,9 @@ static const fnn_kernels *const tables[] = {
 #endif
 #ifdef FNN_HAVE_AVX512
     &fnn_kernels_avx512,
+#endif
+#ifdef FNN_HAVE_AMX
+    &fnn_kernels_amx,
 #endif
 #ifdef FNN_HAVE_NEON
     &fnn_kernels_neon,
@@ -39,6 +45,9 @@ static int supported(const fnn_kernels *table) {
 #endif
 #ifdef FNN_HAVE_AVX512
     if (table == &fnn_kernels_avx512) return cpu->avx512;
+#endif
+#ifdef FNN_HAVE_AMX
+    if (table == &fnn_kernels_amx) return cpu->amx;
 #endif
 #ifdef FNN_HAVE_NEON
     if (table == &fnn_kernels_neon) return cpu->neon;

@@ -12,3 +12,13 @@
 #define SMALL_P 4
 
 #include "../kernels/all.h"
+
+#ifdef FNN_HAVE_AMX
+extern const fnn_tiles fnn_tiles_amx;
+
+const fnn_kernels fnn_kernels_amx = {
+    .level = "amx",
+    .tiles = &fnn_tiles_amx,
+#include "../kernels/fill.inc"
+};
+#endif

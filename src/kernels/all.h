@@ -41,21 +41,5 @@
 
 const fnn_kernels FNN_TABLE = {
     .level = FNN_LEVEL,
-    .vl = VL,
-    .gemm_mr = GEMM_MR,
-    .gemm_nr = GEMM_NR,
-    .gemm_kc = GEMM_KC,
-    .weights_mr = WEIGHTS_MR,
-    .weights_nr = WEIGHTS_NR,
-    .weights_ld = WEIGHTS_LD,
-    .weights_mr_one = WEIGHTS_MR_ONE,
-    .weights_ld_one = WEIGHTS_LD_ONE,
-    .strip_mr = STRIP_MR,
-    .strip_nr = STRIP_NR,
-    .planes_nv = PLANES_NV,
-    .small_r = SMALL_R,
-    .small_p = SMALL_P,
-#define FNN_KERNEL(ret, name, args) .name = name,
-#include "kernels.inc"
-#undef FNN_KERNEL
+#include "fill.inc"
 };

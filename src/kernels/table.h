@@ -14,6 +14,7 @@ typedef struct fnn_kernels {
     int weights_mr_one, weights_ld_one;     /* where columns are one vector */
     int strip_mr, strip_nr, planes_nv;
     int small_r, small_p;
+    const fnn_tiles *tiles; /* or NULL */
 #define FNN_KERNEL(ret, name, args) ret(*name) args;
 #include "kernels.inc"
 #undef FNN_KERNEL

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "gemm_once.h"
+#include "gemm_tiles.h"
 
 #define FEW_PANELS 4     /* of columns, up to which a product goes rows first */
 #define FEW_UNIT 16      /* columns: a cache line of C */
@@ -52,12 +53,16 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     fnn_gemm_plan_init(&plan->gemm, op->k, mode, batch, m, n, k);
     plan->few = is_few(op, m, n, k, order) ? order : ANY_ORDER;
+    const gemm_order lies = {order != ANY_ORDER, order == NT};
+    const int tiles = !plan->few && (mode == GEMM_REDUCTION ? fnn_gemm_plan_gradient(&plan->gemm, op->k)
+                                                            : fnn_gemm_plan_tiles(&plan->gemm, op->k, lies));
+    if (tiles) order = ANY_ORDER;
     /* Of a narrow batch and wide weights the batch is packed, and the weights are read where they are. */
     if (order == NT && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);
     if (order != ANY_ORDER && !plan->gemm.turned && n <= FEW_PANELS * op->k->gemm_nr)
         fnn_gemm_plan_rows(&plan->gemm, op->k);
     plan->once = order == NN && !plan->few && !plan->gemm.turned && fnn_gemm_is_once(&plan->gemm, op->k);
-    if (!plan->few && !plan->once && !plan->gemm.group) plan_long(&plan->gemm, op->k);
+    if (!plan->few && !plan->once && !plan->gemm.group && !tiles) plan_long(&plan->gemm, op->k);
     if (plan->few) {
         op->units = batch * gemm_ceil_div(n, FEW_UNIT);
     } else if (plan->once) {
@@ -70,7 +75,7 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     }
     op->flops = 2.0 * (double)batch * (double)m * (double)n * (double)k;
     op->bytes = 4.0 * (double)batch * ((double)m * (double)k + (double)k * (double)n + (double)m * (double)n);
-    op->algorithm = plan->few ? "gemm-few-rows" : "gemm";
+    op->algorithm = plan->few ? "gemm-few-rows" : plan->gemm.tiles ? "gemm-tiles" : "gemm";
     return FNN_OK;
 }
 

@@ -1,7 +1,7 @@
 /* See gemm_core.h. */
-#include <string.h>
-
+#include "gemm_finish.h"
 #include "gemm_once.h"
+#include "gemm_tiles.h"
 
 #define SHARED_FLOATS ((int64_t)4 << 20)       /* most of B that is packed at once: 16 MB */
 #define PARTIAL_FLOATS ((int64_t)16 << 20)     /* most that chunks of k may hold */
@@ -23,15 +23,9 @@
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
-static const float *row_of(const gemm_source *s, int64_t batch, int64_t i) {
-    const float *first = s->data + batch * s->batch_stride;
-    return s->line_rows ? first + i / s->line_rows * s->line_stride + i % s->line_rows * s->stride
-                        : first + i * s->stride;
-}
-
 void fnn_gemm_pack_strided_a(const gemm_source *s, const fnn_kernels *kernels, int64_t batch, int64_t first,
                              int64_t count, int64_t k0, int64_t k, float *dst) {
-    const float *src = row_of(s, batch, first) + k0 * s->k_stride;
+    const float *src = fnn_gemm_row_of(s, batch, first) + k0 * s->k_stride;
     kernels->pack_rows(dst, src, s->stride, s->k_stride, count, k);
 }
 
@@ -130,6 +124,7 @@ void fnn_gemm_plan_filters(gemm_plan *p, const fnn_kernels *kernels, int64_t m, 
 }
 
 int64_t fnn_gemm_units(const gemm_plan *p) {
+    if (p->tiles) return fnn_gemm_tile_units(p);
     const int64_t units = p->units_per_batch * p->batch * p->chunks;
     return p->shared && units > 0 ? gemm_max(units, p->panels) : units; /* few rows: columns are shared instead */
 }
@@ -151,23 +146,12 @@ static int64_t turned_floats(const gemm_plan *p) {
 }
 
 size_t fnn_gemm_thread_bytes(const gemm_plan *p) {
+    if (p->tiles) return fnn_gemm_tile_bytes(p);
     const size_t b = (size_t)(p->shared ? turned_floats(p) : GEMM_NC * p->kc + SLACK) * sizeof(float);
     return ROWS_BYTES + block_a_bytes(p) + b;
 }
 
 /* ---- run ------------------------------------------------------------------------------------------------ */
-
-static void fill_rows(const gemm_rows *r, int64_t first, int64_t count, int64_t *rows) {
-    int64_t x = first % r->grid_w, y = first / r->grid_w % r->grid_h, image = first / r->grid_w / r->grid_h;
-    for (int64_t i = 0; i < count; i++) {
-        rows[i] = image * r->stride_n + y * r->stride_h + x * r->stride_w;
-        if (++x < r->grid_w) continue;
-        x = 0;
-        if (++y < r->grid_h) continue;
-        y = 0;
-        image++;
-    }
-}
 
 /* Rows of a block of A, so that a range of rows falls into blocks of about one size: a short last one would read all
  * of B for little. */
@@ -203,7 +187,7 @@ static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int
     const gemm_source *s = &call->a;
     if (in_place(call, g->n)) {
         const int by_rows = s->k_stride == 1;
-        g->a = row_of(s, batch, i) + k0 * s->k_stride;
+        g->a = fnn_gemm_row_of(s, batch, i) + k0 * s->k_stride;
         g->a_row = by_rows ? s->stride : 0, g->a_step = by_rows ? 0 : s->k_stride;
         return;
     }
@@ -211,7 +195,7 @@ static void place_a(const gemm_call *call, fnn_gemm_block *g, int64_t batch, int
     if (s->finished) {
         g->a_row = g->k % ALIASING_FLOATS ? g->k : g->k + FNN_LINE;
         g->finish = s->gather, g->made = a, g->channel = batch * s->batch_stride + k0;
-        g->raw = row_of(s, batch, i) + k0, g->raw_row = s->stride;
+        g->raw = fnn_gemm_row_of(s, batch, i) + k0, g->raw_row = s->stride;
         return;
     }
     s->pack(s, call->kernels, batch, i, g->m, k0, g->k, a);
@@ -224,7 +208,7 @@ static void look_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, 
     g->soon = NULL;
     if (a->pack != fnn_gemm_pack_strided_a || m <= 0 || k <= 0 || (a->stride != 1 && a->k_stride != 1)) return;
     const int by_rows = a->k_stride == 1;
-    g->soon = row_of(a, batch, i) + k0 * a->k_stride;
+    g->soon = fnn_gemm_row_of(a, batch, i) + k0 * a->k_stride;
     g->soon_lines = by_rows ? m : k, g->soon_floats = by_rows ? k : m;
     g->soon_stride = by_rows ? a->stride : a->k_stride;
 }
@@ -252,32 +236,9 @@ static void point_at_statistics(const gemm_call *call, fnn_gemm_block *g, int64_
     g->m2 = g->mean + columns;
 }
 
-/* What lies between rows [i, i + m) of C, and after the last of each image. */
-static void fill_zeros(const gemm_call *call, int64_t i, int64_t m, const int64_t *rows) {
-    const gemm_rows *r = &call->rows;
-    const int64_t columns = call->plan->n, image = r->grid_h * r->grid_w;
-    for (int64_t q = 0; q < m; q++) {
-        int64_t end = rows[q] + r->stride_w;
-        if ((i + q + 1) % image == 0)
-            end = ((i + q + 1) / image) * r->stride_n;
-        else if ((i + q + 1) % r->grid_w == 0)
-            end = rows[q] - (r->grid_w - 1) * r->stride_w + r->stride_h;
-        memset(call->c + rows[q] + columns, 0, (size_t)(end - rows[q] - columns) * sizeof(float));
-    }
-}
-
-/* SiLU takes too many registers for the tiles: the last activation of a block that is done. Rows are `stride` apart,
- * where row is NULL. */
-static void finish_silu(const gemm_call *call, int64_t m, int64_t n, float *c, const int64_t *row, int64_t stride) {
-    for (int64_t i = 0; call->activation == FNN_ACT_SILU && i < m; i++) {
-        float *const at = c + (row ? row[i] : i * stride);
-        call->kernels->elt_silu(n, at, at, 0, 0, 0);
-    }
-}
-
 /* What is left to do with a block of C, which is still near: SiLU, the late sum and gate. */
 static void finish_block(const gemm_call *call, const fnn_gemm_block *g) {
-    finish_silu(call, g->m, g->n, g->c, g->rows, 0);
+    fnn_gemm_finish_silu(call, g->m, g->n, g->c, g->rows, 0);
     if (!call->late_sum && !call->late_gate) return;
     const int64_t first = g->c - call->c;
     for (int64_t i = 0; i < g->m; i++) {
@@ -298,7 +259,7 @@ static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int6
     const int64_t mc = block_rows(call, i1 - i0);
     for (int64_t i = i0; i < i1; i += mc) {
         g.m = gemm_min(mc, i1 - i);
-        fill_rows(&call->rows, i, g.m, rows);
+        fnn_gemm_fill_rows(&call->rows, i, g.m, rows);
         point_at_statistics(call, &g, batch, i, j0);
         for (int64_t k0 = 0; k0 == 0 || k0 < p->k; k0 += p->kc) {
             g.k = gemm_min(p->kc, p->k - k0), g.b_first = k0;
@@ -312,7 +273,7 @@ static void shared_panels(const gemm_call *call, int64_t batch, int64_t i0, int6
             call->kernels->gemm_block(&g);
         }
         finish_block(call, &g);
-        if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
+        if (call->rows.zeros && j0 == 0) fnn_gemm_fill_zeros(call, i, g.m, rows);
     }
 }
 
@@ -330,7 +291,7 @@ static void rows_ahead(const gemm_call *call, fnn_gemm_block *g, int64_t batch, 
     const int64_t mr = call->kernels->gemm_mr, m = g->m, tiles = gemm_ceil_div(m, mr);
     const int64_t next = gemm_min(i + (g->a_row ? mr : m), i1 - 1);
     g->soon = NULL, g->next_a_floats = g->next_c_floats = 0;
-    g->next_a = row_of(a, batch, next), g->next_c = g->c;
+    g->next_a = fnn_gemm_row_of(a, batch, next), g->next_c = g->c;
     if (a->stride == g->k && !a->line_rows)
         g->next_a_floats = mr * g->k;
     else if (i + m < i1)
@@ -377,18 +338,18 @@ static void shared_row_tiles(const gemm_call *call, int64_t batch, int64_t i0, i
                   mc = in_place(call, n) || call->a.finished ? most : gemm_min(most, p->mc);
     for (int64_t i = i0; i < i1; i += g.m) {
         g.m = rows_first_block(call, i, i1, mc);
-        if (!p->turned) fill_rows(&call->rows, i, g.m, rows);
+        if (!p->turned) fnn_gemm_fill_rows(&call->rows, i, g.m, rows);
         point_at_statistics(call, &g, batch, i, j0);
         place_a(call, &g, batch, i, 0, a);
         rows_ahead(call, &g, batch, i, i1, mc);
         call->kernels->gemm_block(&g);
         if (p->turned) {
             turn_block(call, &g, i, j0);
-            finish_silu(call, n, g.m, call->c + j0 * call->turned_row + i, NULL, call->turned_row);
+            fnn_gemm_finish_silu(call, n, g.m, call->c + j0 * call->turned_row + i, NULL, call->turned_row);
         } else {
             finish_block(call, &g);
         }
-        if (call->rows.zeros && j0 == 0) fill_zeros(call, i, g.m, rows);
+        if (call->rows.zeros && j0 == 0) fnn_gemm_fill_zeros(call, i, g.m, rows);
     }
 }
 
@@ -448,7 +409,7 @@ static void private_region(const gemm_call *call, const gemm_region *r, void *th
             for (int64_t i = r->i0; i < r->i1; i += mc) {
                 g.m = gemm_min(mc, r->i1 - i);
                 look_ahead(call, &g, r->batch, i + mc, gemm_min(mc, r->i1 - i - mc), k0, g.k);
-                fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
+                fnn_gemm_fill_rows(p->chunks > 1 ? &part_rows : &call->rows, i, g.m, rows);
                 place_a(call, &g, r->batch, i, k0, a);
                 g.rows_first = g.k <= SHORT_K;
                 call->kernels->gemm_block(&g);
@@ -478,6 +439,10 @@ static void run_private(const gemm_call *call, void *thread_scratch, const fnn_t
 void fnn_gemm_run(const fnn_op *op, const gemm_call *call, void *scratch, const fnn_team *team) {
     const gemm_plan *p = call->plan;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
+    if (p->tiles) {
+        fnn_gemm_run_tiles(call, mine, team);
+        return;
+    }
     if (!p->shared) {
         run_private(call, mine, team);
         return;

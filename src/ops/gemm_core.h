@@ -52,6 +52,8 @@ typedef struct gemm_plan {
     int64_t panels;          /* of B */
     int64_t mc;              /* most rows of a packed block of A */
     int shared, by_rows;
+    int tiles;     /* as gemm_tiles.h does it: by_rows says that rows stream, mc what stays of the other side */
+    int taken;     /* on tiles: blocks of C are made in scratch, for gemm_call's taker */
     int turned;    /* C's transpose is wanted: blocks of it are made in scratch */
     int64_t group; /* not 0: rows first, so many columns of B at a time, which stay in the second-level cache */
 } gemm_plan;
@@ -72,6 +74,9 @@ typedef struct gemm_call {
     const float *late_sum,
         *late_gate;    /* addressed as c: added to what is done, and where that is not positive it is 0 */
     float *statistics; /* [row block of GEMM_MC][mean, m2][batch * n], or NULL; shared plans with statistics only */
+    /* plan->taken: gets rows [i, i + m) of columns [j, j + n) of C, `row` floats apart, which are not kept. */
+    void (*take)(void *taker, int64_t i, int64_t m, int64_t j, int64_t n, const float *c, int64_t row);
+    void *taker;
 } gemm_call;
 
 typedef enum {

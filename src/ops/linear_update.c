@@ -4,7 +4,7 @@
  * Sums run in the order of linear_bwd_weights, so p has the bits of the two ops. */
 #include <stdlib.h>
 
-#include "gemm_core.h"
+#include "gemm_tiles.h"
 #include "optim.h"
 
 #define X_FLOATS ((int64_t)128 << 10)    /* most of x that is packed at once, to stay in the second-level cache ... */
@@ -53,6 +53,15 @@ static void plan_blocks(update_plan *p, const fnn_kernels *kernels) {
     p->mc = gemm_max(1, gemm_min(BLOCK_FLOATS / p->nc, gemm_min(p->gemm.m, GEMM_MC)) / mr) * mr;
 }
 
+static void describe(fnn_op *op, const char *algorithm) {
+    const linear_update_problem *q = op->problem;
+    const double m = (double)q->out_features, n = (double)q->in_features, k = (double)q->rows;
+    const int arrays = fnn_optimizer_arrays((fnn_optimizer)q->optimizer);
+    op->flops = (2.0 * k + 4.0 * arrays) * m * n;
+    op->bytes = 4.0 * (k * (m + n) + 2.0 * arrays * m * n);
+    op->algorithm = algorithm;
+}
+
 static fnn_status linear_update_init(fnn_op *op) {
     const linear_update_problem *q = op->problem;
     const int64_t m = q->out_features, n = q->in_features, k = q->rows;
@@ -65,6 +74,13 @@ static fnn_status linear_update_init(fnn_op *op) {
     update_plan *p = op->plan = malloc(sizeof *p);
     if (!p) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     fnn_gemm_plan_init(&p->gemm, op->k, GEMM_REDUCTION, 1, m, n, k);
+    if (fnn_gemm_plan_gradient(&p->gemm, op->k)) {
+        fnn_gemm_plan_taken(&p->gemm);
+        op->units = fnn_gemm_units(&p->gemm);
+        op->scratch_thread = fnn_gemm_thread_bytes(&p->gemm);
+        describe(op, "tiles");
+        return FNN_OK;
+    }
     plan_blocks(p, op->k);
     p->tile = gemm_ceil_div(m, op->k->gemm_mr) < FEW_TILES ? 1 : op->k->gemm_mr;
     p->tiles = q->optimizer == FNN_SGD && k <= p->gemm.kc;
@@ -74,10 +90,7 @@ static fnn_status linear_update_init(fnn_op *op) {
         op->scratch_thread = gemm_max(fnn_gemm_thread_bytes(&p->gemm), (size_t)n * sizeof(float));
     else
         op->scratch_thread = ROWS_BYTES + a_bytes(p) + b_bytes(p) + (size_t)(p->mc * p->ld) * sizeof(float);
-    const int arrays = fnn_optimizer_arrays((fnn_optimizer)q->optimizer);
-    op->flops = (2.0 * (double)k + 4.0 * arrays) * (double)m * (double)n;
-    op->bytes = 4.0 * ((double)k * (double)(m + n) + 2.0 * arrays * (double)m * (double)n);
-    op->algorithm = "by blocks";
+    describe(op, "by blocks");
     return FNN_OK;
 }
 
@@ -164,11 +177,25 @@ static void merge_and_update(const gemm_call *call, const update_plan *p, const 
     }
 }
 
+/* A block of dw that left the tiles. */
+typedef struct update_taker {
+    const fnn_update *update;
+    const fnn_kernels *kernels;
+    int64_t columns;
+} update_taker;
+
+static void take(void *taker, int64_t i, int64_t m, int64_t j, int64_t n, const float *c, int64_t row) {
+    const update_taker *t = taker;
+    for (int64_t q = 0; q < m; q++)
+        fnn_update_apply(t->update, t->kernels, (i + q) * t->columns + j, n, c + q * row);
+}
+
 static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
     const linear_update_problem *q = op->problem;
     const update_plan *p = op->plan;
     const fnn_update u = fnn_update_of((fnn_optimizer)q->optimizer, q->maximize != 0, q->variant != 0, buf[P],
                                        buf[STEP], buf[HYPER], buf + STATE);
+    update_taker taker = {&u, op->k, p->gemm.n};
     const gemm_call call = {
         .plan = &p->gemm,
         .kernels = op->k,
@@ -176,9 +203,13 @@ static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch,
         .b = {.pack = fnn_gemm_pack_strided_b, .data = buf[X], .stride = 1, .k_stride = q->in_features},
         .rows = gemm_plain_rows(p->gemm.n),
         .partials = scratch,
+        .take = p->gemm.taken ? take : NULL,
+        .taker = &taker,
     };
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
-    if (p->gemm.chunks > 1) {
+    if (p->gemm.taken) {
+        fnn_gemm_run_tiles(&call, mine, team);
+    } else if (p->gemm.chunks > 1) {
         fnn_gemm_run(op, &call, scratch, team);
         merge_and_update(&call, p, &u, mine, team);
     } else {

@@ -2,6 +2,7 @@
  * (kh, kw, ic), the columns are output channels. The epilogue is applied to each tile of y before it leaves. */
 #include <stdlib.h>
 
+#include "../gemm_tiles.h"
 #include "algorithms.h"
 
 #define FINISH 0.12     /* cycles a value of the prologue */
@@ -28,10 +29,20 @@ static int is_pointwise(const conv2d_problem *p) {
     return conv2d_is_pointwise(p) || lines;
 }
 
+/* Pixels and filters lie along their channels. */
+static const gemm_order along = {1, 1};
+
+static int on_tiles(const fnn_kernels *kernels, const conv2d_problem *p) {
+    return is_pointwise(p) && !p->statistics &&
+           fnn_gemm_takes_tiles(kernels, along, p->n * p->oh * p->ow, p->oc / p->groups, p->ic / p->groups);
+}
+
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double pixels = (double)(p->n * p->oh * p->ow), k = (double)(p->ic / p->groups * p->kh * p->kw);
     const int64_t columns = p->oc / p->groups;
     const double pack = CONV2D_GEMM_WEIGHT * k * (double)columns;
+    if (on_tiles(kernels, p))
+        return (double)p->groups * fnn_gemm_tile_cycles(kernels, along, (int64_t)pixels, columns, (int64_t)k);
     if (is_pointwise(p) && fnn_gemm_group(kernels, (int64_t)pixels, columns, (int64_t)k))
         return (double)p->groups *
                (pack + conv2d_tile_cycles(kernels, pixels, columns, k, CONV2D_GEMM_ROWS_EFFICIENCY) +
@@ -63,6 +74,7 @@ static fnn_status init(fnn_op *op) {
     if (plan->pointwise || finished) fnn_gemm_plan_rows(&plan->gemm, op->k);
     if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
     if (plan->gemm.group && finished) plan->pointwise = 1;
+    if (on_tiles(op->k, p)) plan->pointwise = fnn_gemm_plan_tiles(&plan->gemm, op->k, along);
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);

@@ -3,6 +3,7 @@
  * A phase without taps writes zeros. */
 #include <stdlib.h>
 
+#include "../gemm_tiles.h"
 #include "algorithms.h"
 
 typedef struct conv2d_phase {
@@ -28,6 +29,9 @@ static int is_dense(const conv2d_problem *g) {
     return conv2d_is_pointwise(g) ||
            (g->groups == 1 && g->kh == 1 && g->kw == 1 && g->padding[0] == 0 && g->padding[2] == 0 && whole);
 }
+
+/* Pixels of dy lie along their channels, weights across. */
+static const gemm_order dense_order = {1, 0};
 
 /* The taps along one side that input coordinates congruent to r modulo stride use; where[t] is the offset in dy. */
 static int64_t phase_taps(int64_t r, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, int64_t *tap,
@@ -90,6 +94,7 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
             fnn_gemm_plan_init(&f->gemm, op->k, GEMM_SHARED, g->groups, g->n * f->rows.grid_h * f->rows.grid_w, icg,
                                t * ocg);
             if (i == 0 && plan->dense) fnn_gemm_plan_rows(&f->gemm, op->k);
+            if (i == 0 && plan->dense) fnn_gemm_plan_tiles(&f->gemm, op->k, dense_order);
             f->rows.zeros = i == 0 && plan->dense && n_phases > 1;
             f->b_first = g->groups * done * ocg;
             plan->nc = i == 0 ? f->gemm.nc : gemm_min(plan->nc, f->gemm.nc);
@@ -108,7 +113,10 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const double phases = (double)(p->stride[0] * p->stride[1]);
     const double k = (double)(p->oc / p->groups * p->kh * p->kw) / phases, pixels = (double)(p->n * p->ih * p->iw);
-    if (is_dense(p) && fnn_gemm_group(kernels, p->n * p->oh * p->ow, p->ic / p->groups, p->oc / p->groups))
+    const int64_t rows = p->n * p->oh * p->ow, icg = p->ic / p->groups, ocg = p->oc / p->groups;
+    if (is_dense(p) && fnn_gemm_takes_tiles(kernels, dense_order, rows, icg, ocg))
+        return (double)p->groups * fnn_gemm_tile_cycles(kernels, dense_order, rows, icg, ocg);
+    if (is_dense(p) && fnn_gemm_group(kernels, rows, icg, ocg))
         return (double)p->groups *
                conv2d_tile_cycles(kernels, pixels, p->ic / p->groups, k, CONV2D_GEMM_ROWS_EFFICIENCY);
     const double weights = (double)(p->oc / p->groups * p->kh * p->kw) * (double)(p->ic / p->groups);
@@ -172,6 +180,11 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     const bwd_data_plan *plan = op->plan;
     const int64_t columns = g->ic / g->groups, phases = plan->dense ? 1 : plan->n_phases;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
+    if (plan->phase[0].gemm.tiles) {
+        const gemm_call call = phase_call(op, &plan->phase[0], buf);
+        fnn_gemm_run_tiles(&call, mine, team);
+        return;
+    }
     for (int64_t j = 0; j < columns; j += plan->nc) {
         const int64_t n = gemm_min(plan->nc, columns - j);
         if (j > 0) fnn_team_wait(team);

@@ -3,6 +3,7 @@
  * by shape where dw alone is too small to share. The result is turned to OIHW while the chunks are summed. */
 #include <stdlib.h>
 
+#include "../gemm_tiles.h"
 #include "algorithms.h"
 
 #define DIRECT_EFFICIENCY 0.95 /* of a 1x1 whose product is dw: no partial results, no turn */
@@ -20,9 +21,14 @@ static int applies(const fnn_kernels *kernels, const conv2d_problem *p) {
     return 1;
 }
 
+/* Pixels lie across, in both operands. */
+static const gemm_order across = {0, 0};
+
 static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     const int64_t filter = p->ic / p->groups * p->kh * p->kw, ocg = p->oc / p->groups;
     const double pixels = (double)(p->n * p->oh * p->ow);
+    if (conv2d_is_pointwise(p) && fnn_gemm_takes_tiles(kernels, across, ocg, filter, (int64_t)pixels))
+        return (double)p->groups * fnn_gemm_tile_cycles(kernels, across, ocg, filter, (int64_t)pixels);
     gemm_plan plan;
     fnn_gemm_plan_init(&plan, kernels, GEMM_REDUCTION, p->groups, ocg, filter, p->n * p->oh * p->ow);
     if (conv2d_is_pointwise(p) && plan.chunks == 1)
@@ -41,6 +47,7 @@ static fnn_status init(fnn_op *op) {
     plan->gather = fnn_conv2d_gather(g, 1, plan->taps, plan->taps + taps);
     fnn_gemm_plan_init(&plan->gemm, op->k, GEMM_REDUCTION, g->groups, g->oc / g->groups, filter,
                        g->n * g->oh * g->ow);
+    if (conv2d_is_pointwise(g)) fnn_gemm_plan_tiles(&plan->gemm, op->k, across);
     plan->direct = taps == 1 && plan->gemm.chunks == 1;
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = (size_t)(plan->direct ? 0 : plan->gemm.chunks * g->oc * filter) * sizeof(float);

@@ -1,0 +1,13 @@
+/* x86-64 with AVX-512 and AMX for bfloat16: the kernels of avx512, and matrix products on tiles. Its table stands in
+ * avx512.c, whose kernels it names. */
+#include "../simd/vec_avx512.h"
+
+#include "../kernels/table.h"
+#include "../kernels/tiles.h"
+
+const fnn_tiles fnn_tiles_amx = {
+    .begin = tile_begin,
+    .end = tile_end,
+    .split = tile_split_side,
+    .block = tile_block,
+};
