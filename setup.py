@@ -45,11 +45,12 @@ int main(void) {{ return 0; }}
 
 
 class Level(NamedTuple):
-    """One file of src/isa beside the floor: the macro of its architecture, and its flags."""
+    """One file of src/isa beside the floor: the macro of its architecture, its flags, a level whose kernels it shares."""
 
     name: str
     architecture: str
     flags: list[str]
+    shares: str = ""
 
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
@@ -58,7 +59,7 @@ AMX = [*AVX512, "-mamx-tile", "-mamx-bf16"]
 LEVELS = [
     Level("avx2", "__x86_64__", AVX2),
     Level("avx512", "__x86_64__", AVX512),
-    Level("amx", "__x86_64__", AMX),
+    Level("amx", "__x86_64__", AMX, "avx512"),
     Level("neon", "__aarch64__", []),
 ]
 
@@ -108,6 +109,8 @@ class Toolchain:
                 continue
             if level.name not in wanted:
                 self.left_out[level.name] = "not in FASTNN_LEVELS"
+            elif level.shares and level.shares not in [other.name for other in self.levels]:
+                self.left_out[level.name] = f"it shares the kernels of {level.shares}, which is left out"
             elif self.try_program(check, ["-Werror", *level.flags]):
                 self.levels.append(level)
             else:

@@ -57,6 +57,9 @@ def linear_geometries() -> Iterator[tuple[str, tuple[int, ...], int, int, str]]:
     yield "turned_vectors", (64,), 130, 352, "blocks"
     yield "panels_once", (41,), 165, 530, "blocks"
     yield "long_panels", (270,), 1050, 135, "blocks"
+    yield "tiles", (200,), 300, 330, "blocks"
+    yield "tiles_long", (710,), 290, 310, "blocks"
+    yield "tiles_deep", (100,), 2100, 140, "blocks"
     for rows in (1, 3):
         yield f"far_rows{rows}", (rows,), 9223, 131, "big"
     yield "lenet_fc1", (64,), 400, 120, "big"
@@ -79,16 +82,16 @@ def linear_cases(name: str, lead: tuple[int, ...], inside: int, outside: int, gr
 def matmul_cases() -> Iterator[Case]:
     sizes = [("small", 3, 5, 7), ("vector", 1, 9, 1), ("tile", 15, 8, 33), ("deep", 4, 300, 6), ("block", 345, 40, 65)]
     sizes += [("depth", 20, 1034, 35), ("columns", 18, 21, 1050), ("few", 6, 70, 147), ("turned", 30, 70, 100)]
-    sizes += [("once", 31, 70, 165)]
+    sizes += [("once", 31, 70, 165), ("tiles", 200, 300, 210)]
     for name, m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             mark = f"{'t' if transpose_a else 'n'}{'t' if transpose_b else 'n'}"
             a, b = (k, m) if transpose_a else (m, k), (n, k) if transpose_b else (k, n)
             attrs = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-            group = "blocks" if name in ("block", "depth", "columns") else "basic"
+            group = "blocks" if name in ("block", "depth", "columns", "tiles") else "basic"
             yield Case("matmul", f"{name}_{mark}", (f(*a), f(*b)), attrs, group)
-            if name in ("small", "tile", "few"):
-                yield Case("matmul", f"batch_{name}_{mark}", (f(3, *a), f(3, *b)), attrs)
+            if name in ("small", "tile", "few", "tiles"):
+                yield Case("matmul", f"batch_{name}_{mark}", (f(3, *a), f(3, *b)), attrs, group)
     plain = {"transpose_a": False, "transpose_b": False}
     yield Case("matmul", "batch_4d", (f(2, 3, 4, 5), f(2, 3, 5, 6)), plain)
     yield Case("matmul", "batch_4d_tt", (f(2, 3, 5, 4), f(2, 3, 6, 5)), {"transpose_a": True, "transpose_b": True})
@@ -348,6 +351,10 @@ def pointwise_convs() -> Iterator[Conv]:
     yield Conv("pointwise_column_groups", (1, 1030, 5, 205), 260, (1, 1), group="blocks")
     yield Conv("pointwise_past_rows", (2, 24, 20, 21), 70, (1, 1), group="blocks")
     yield Conv("pointwise_many_weights", (1, 520, 6, 28), 530, (1, 1), (2, 2), group="blocks")
+    yield Conv("pointwise_tiles", (2, 300, 11, 15), 330, (1, 1), group="blocks")
+    yield Conv("pointwise_tiles_stride2", (2, 300, 10, 30), 330, (1, 1), (2, 2), group="blocks")
+    yield Conv("pointwise_tiles_groups", (2, 600, 9, 13), 660, (1, 1), groups=2, group="blocks")
+    yield Conv("pointwise_tiles_pixels", (2, 90, 40, 39), 100, (1, 1), group="blocks")
     yield Conv("pointwise_groups", (2, 36, 9, 40), 70, (1, 1), (1, 1), groups=2, group="blocks")
     yield Conv("pointwise_groups_stride2", (2, 36, 8, 40), 70, (1, 1), (2, 2), groups=2, group="blocks")
     yield Conv("pointwise_padded_stride2", (1, 18, 8, 40), 20, (1, 1), (2, 2), (1, 1, 1, 1), group="blocks")

@@ -15,6 +15,7 @@ from processes import output_of, run_python
 X86 = {
     "avx2": {"avx", "avx2", "fma", "f16c"},
     "avx512": {"avx", "avx2", "fma", "f16c", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"},
+    "amx": {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "amx_tile", "amx_bf16"},
 }
 PRINT_LEVEL = "from fastnn import _core; print(_core.active_level())"
 
@@ -29,7 +30,7 @@ def cpuinfo_flags() -> set[str]:
 def test_detection_agrees_with_the_kernel():
     flags = cpuinfo_flags()
     if flags and platform.machine() == "x86_64":
-        able = ["baseline"] + [name for name in ("avx2", "avx512") if flags >= X86[name]]
+        able = ["baseline"] + [name for name in ("avx2", "avx512", "amx") if flags >= X86[name]]
         assert _core.levels() == [name for name in _core.compiled_levels() if name in able]
         words = set(_core.cpu_features().split())
         known = set().union(*X86.values())
@@ -54,12 +55,12 @@ def test_unknown_level_lists_the_valid_ones():
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: FASTNN_MAX_ISA: expected one of ")
     assert "'sse9'" in last
-    for level in ("baseline", "avx2", "avx512", "portable", "neon"):
+    for level in ("baseline", "avx2", "avx512", "amx", "portable", "neon"):
         assert level in last
 
 
 def test_level_beyond_the_machine_is_refused():
-    beyond = next(name for name in ("avx512", "avx2", "neon") if name not in _core.levels())
+    beyond = next(name for name in ("amx", "avx512", "avx2", "neon") if name not in _core.levels())
     done = run_python("import fastnn", FASTNN_MAX_ISA=beyond)
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]

@@ -207,7 +207,8 @@ def updates() -> list[tuple[Case, int]]:
     for name, lead, inside, outside, group in linear_geometries():
         shape = f(outside, inside)
         for row in optimizer_rows(shape, Input(shape.shape, "positive")):
-            if group == "empty" or name in ("small", "past_depth", "long_batch") or row.name == "momentum_step3":
+            chosen = ("small", "past_depth", "long_batch", "tiles", "tiles_long")
+            if group == "empty" or name in chosen or row.name == "momentum_step3":
                 case = Case(row.primitive, f"{name}_{row.name}", row.inputs, row.attrs, group)
                 found.append((case, math.prod(lead)))
     return found

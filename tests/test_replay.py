@@ -37,9 +37,13 @@ FLAGS = [
     "-pthread",
     "-Isrc",
 ]
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512cd", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+# What a program for a level takes: the level's file, and that of the level whose kernels it shares.
 X86 = {
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512cd", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+    "avx2": {"avx2": AVX2},
+    "avx512": {"avx512": AVX512},
+    "amx": {"avx512": AVX512, "amx": [*AVX512, "-mamx-tile", "-mamx-bf16"]},
 }
 CROSS = shutil.which("aarch64-linux-gnu-gcc")
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
@@ -74,7 +78,7 @@ LINKED = {"baseline": ["-O0", "-fno-sanitize=all"]} if BEST in X86 else {}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
 BUILDS = {
     "sanitized": Build(
-        shutil.which(os.environ.get("CC", "gcc")), SANITIZE, {**LINKED, **{k: X86[k] for k in [BEST] if k in X86}}, []
+        shutil.which(os.environ.get("CC", "gcc")), SANITIZE, {**LINKED, **X86.get(BEST, {})}, []
     ),
     "neon": Build(CROSS, ["-static"], {"neon": []}, [QEMU]),
 }

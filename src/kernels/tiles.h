@@ -15,7 +15,7 @@
 #ifndef FASTNN_KERNELS_TILES_H
 #define FASTNN_KERNELS_TILES_H
 
-#include "types.h"
+#include "optim_sgd.h"
 
 #define TILE_HALFS (FNN_TILE * FNN_TILE_K)
 #define TILE_BYTES 64 /* a row of a tile */
@@ -83,14 +83,15 @@ static inline vf tile_finished(const fnn_gather *g, vf x, int64_t channel, int64
     return y;
 }
 
-/* Where splitting a side has come to: the half of a panel's step along k that is next. */
+/* Where splitting a side has come to: a run of a row of A that lies along k, else half of a panel's step along k. */
 typedef struct tile_piece {
     int64_t line, k;
     int half;
     uint16_t *dst;
 } tile_piece;
 
-#define TILE_HALF (FNN_TILE / 2)
+#define TILE_RUN 8    /* steps along k of a row at a time */
+#define TILE_SOON 256 /* floats ahead along a line that are asked for */
 #define TILE_BODY static inline __attribute__((always_inline)) void
 
 /* whole, a constant of the caller: there are 16 lines and 32 values along k; else what is past them is zeros. */
@@ -98,17 +99,20 @@ static inline __attribute__((always_inline)) vf tile_get(const int whole, const 
     return whole ? v_load(p) : tile_load(p, lanes);
 }
 
+/* A run of a row: from there to its end, or TILE_RUN steps. */
 TILE_BODY tile_split_rows(const int whole, const fnn_tile_side *s, const tile_piece *w) {
-    const int64_t left = s->k - w->k;
-    for (int64_t i = w->half * TILE_HALF; i < (w->half + 1) * TILE_HALF; i++) {
-        if (!whole && w->line + i >= s->count) return;
-        const float *at = s->line[w->line + i] + w->k;
-        vf first = tile_get(whole, at, left), second = tile_get(whole, at + VL, left - VL);
+    const float *line = s->line[w->line];
+    uint16_t *dst = w->dst;
+    for (int64_t p = w->k; p < s->k && p < w->k + TILE_RUN * FNN_TILE_K; p += FNN_TILE_K, dst += FNN_TILE_STEP) {
+        const int64_t left = s->k - p;
+        v_soon(line + p + TILE_SOON);
+        v_soon(line + p + TILE_SOON + VL);
+        vf first = tile_get(whole, line + p, left), second = tile_get(whole, line + p + VL, left - VL);
         if (s->finish) {
-            first = tile_finished(s->finish, first, s->channel + w->k, left);
-            if (left > VL) second = tile_finished(s->finish, second, s->channel + w->k + VL, left - VL);
+            first = tile_finished(s->finish, first, s->channel + p, left);
+            if (left > VL) second = tile_finished(s->finish, second, s->channel + p + VL, left - VL);
         }
-        tile_store_row(w->dst + i * FNN_TILE_K, first, second);
+        tile_store_row(dst, first, second);
     }
 }
 
@@ -119,6 +123,8 @@ TILE_BODY tile_split_rows_across(const int whole, const fnn_tile_side *s, const 
     vf first[VL], second[VL];
     if (w->half == 0) return;
     for (int i = 0; i < VL; i++, src += s->step) {
+        v_soon(src + FNN_TILE_K * s->step); /* the next step: so many lines no processor follows by itself */
+        v_soon(src + (FNN_TILE_K + VL) * s->step);
         first[i] = whole || i < left ? tile_get(whole, src, lanes) : v_zero();
         second[i] = whole || i + VL < left ? tile_get(whole, src + VL * s->step, lanes) : v_zero();
     }
@@ -143,6 +149,8 @@ TILE_BODY tile_split_columns_across(const int whole, const fnn_tile_side *s, con
     const float *src = s->line[0] + (w->k + from) * s->step + w->line;
     const int64_t lanes = s->count - w->line, left = s->k - w->k;
     for (int i = from; i < from + FNN_TILE; i += 2, src += 2 * s->step) {
+        v_soon(src + FNN_TILE_K * s->step);
+        v_soon(src + (FNN_TILE_K + 1) * s->step);
         const vf first = whole || i < left ? tile_get(whole, src, lanes) : v_zero();
         const vf second = whole || i + 1 < left ? tile_get(whole, src + s->step, lanes) : v_zero();
         tile_store_pairs(w->dst + i * FNN_TILE, first, second);
@@ -169,18 +177,34 @@ static tile_split_fn *const tile_splits[][2] = {
 };
 
 static int64_t tile_pieces(const fnn_tile_side *s) {
-    return 2 * ((s->count + FNN_TILE - 1) / FNN_TILE) * ((s->k + FNN_TILE_K - 1) / FNN_TILE_K);
+    const int64_t steps = (s->k + FNN_TILE_K - 1) / FNN_TILE_K;
+    if (s->kind == FNN_TILE_ROWS) return s->count * ((steps + TILE_RUN - 1) / TILE_RUN);
+    return 2 * ((s->count + FNN_TILE - 1) / FNN_TILE) * steps;
 }
 
-/* Splits a piece and goes on to the next: the panels' step before the next step. */
+/* To the next piece in the order of memory: along each line, or from line to line. */
+static inline void tile_next_piece(const fnn_tile_side *s, tile_piece *w) {
+    const int64_t lines = s->kind == FNN_TILE_ROWS ? 1 : FNN_TILE;
+    if (s->kind != FNN_TILE_ROWS) {
+        w->half = !w->half;
+        if (w->half) return;
+    }
+    if (s->kind == FNN_TILE_ROWS_ACROSS || s->kind == FNN_TILE_COLUMNS_ACROSS) {
+        w->line += lines;
+        if (w->line >= s->count) w->line = 0, w->k += FNN_TILE_K;
+    } else {
+        w->k += s->kind == FNN_TILE_ROWS ? TILE_RUN * FNN_TILE_K : FNN_TILE_K;
+        if (w->k >= s->k) w->k = 0, w->line += lines;
+    }
+    w->dst = s->dst + w->line / FNN_TILE * s->panel + w->line % FNN_TILE * FNN_TILE_K +
+             w->k / FNN_TILE_K * FNN_TILE_STEP;
+}
+
 static inline void tile_split_piece(const fnn_tile_side *s, tile_piece *w) {
-    const int whole = s->count - w->line >= FNN_TILE && s->k - w->k >= FNN_TILE_K;
+    const int lines = s->kind == FNN_TILE_ROWS || s->count - w->line >= FNN_TILE;
+    const int whole = lines && (s->kind == FNN_TILE_ROWS ? s->k % FNN_TILE_K == 0 : s->k - w->k >= FNN_TILE_K);
     tile_splits[s->kind][whole](s, w);
-    w->half = !w->half;
-    if (w->half) return;
-    w->line += FNN_TILE, w->dst += s->panel;
-    if (w->line < s->count) return;
-    w->line = 0, w->k += FNN_TILE_K, w->dst = s->dst + w->k / FNN_TILE_K * FNN_TILE_STEP;
+    tile_next_piece(s, w);
 }
 
 static void tile_split_side(const fnn_tile_side *s) {
@@ -226,44 +250,71 @@ static void tile_end(void) { _tile_release(); }
 /* A square of C whose sums have left the tiles, and how many of its rows are finished. */
 typedef struct tile_square {
     float sum[2 * FNN_TILE * 2 * FNN_TILE] __attribute__((aligned(64)));
-    int64_t m, n, done, column;
-    const int64_t *rows;
+    int64_t m, n, done, row, column; /* row, column: where in the block it begins */
 } tile_square;
 
 /* What the vector units do while tiles multiply: they finish the square before, and split what comes next. */
 typedef struct tile_meanwhile {
     const fnn_tile_block *g;
-    tile_square *before; /* or NULL */
-    int64_t rows;        /* of it at a time */
-    tile_piece piece;    /* of the next side, of which ... */
+    tile_square *before, *now; /* before: or NULL */
+    int64_t asked, rows;       /* rows of now whose parameters were asked for; rows of a square at a time */
+    tile_piece piece;          /* of the next side, of which ... */
     int64_t pieces, steps, due; /* ... so many are split in so many steps; what is due, in pieces / steps */
 } tile_meanwhile;
 
-/* The next rows of a square to their place in C. */
+/* Row i of a square, which is of a gradient, moves its parameters. */
+static void tile_update(const fnn_gemm_update *u, const tile_square *q, int64_t i) {
+    const int64_t at = (q->row + i) * u->row + q->column;
+    opt_sgd(u->o, q->n, u->p + at, q->sum + i * 2 * FNN_TILE, u->buffer ? u->buffer + at : NULL);
+}
+
+/* Row i of a square to its place in C. */
+static void tile_store(const fnn_tile_block *g, const tile_square *q, int64_t i) {
+    for (int64_t j = 0; j < q->n; j += VL) {
+        const int64_t lanes = q->n - j, at = g->rows[q->row + i] + q->column + j;
+        vf v = v_load(q->sum + i * 2 * FNN_TILE + j);
+        if (g->add_c) v += tile_load(g->c + at, lanes);
+        if (g->last) {
+            if (g->bias) v += tile_load(g->bias + q->column + j, lanes);
+            if (g->residual) v += tile_load(g->residual + at, lanes);
+            if (g->activation == FNN_ACT_RELU) v = v_max(v_zero(), v);
+            if (g->activation == FNN_ACT_LEAKY_RELU) v = v_sel(v_lt(v, v_zero()), v * v_set1(g->slope), v);
+            if (g->late_sum) v += tile_load(g->late_sum + at, lanes);
+            if (g->late_gate) v = v_sel(v_le(tile_load(g->late_gate + at, lanes), v_zero()), v_zero(), v);
+        }
+        if (lanes >= VL)
+            v_store(g->c + at, v);
+        else
+            v_store_n(g->c + at, v, (int)lanes);
+    }
+}
+
+/* The next rows of a square. */
 static void tile_finish(const fnn_tile_block *g, tile_square *q, int64_t count) {
     const int64_t end = q->done + count < q->m ? q->done + count : q->m;
-    for (; q->done < end; q->done++)
+    for (; q->done < end; q->done++) {
+        if (g->update)
+            tile_update(g->update, q, q->done);
+        else
+            tile_store(g, q, q->done);
+    }
+}
+
+/* Asks for the parameters that the square which is multiplied now will move. */
+static void tile_ask(const fnn_gemm_update *u, tile_meanwhile *w) {
+    const tile_square *q = w->now;
+    const int64_t end = w->asked + w->rows < q->m ? w->asked + w->rows : q->m;
+    for (; w->asked < end; w->asked++)
         for (int64_t j = 0; j < q->n; j += VL) {
-            const int64_t lanes = q->n - j, at = q->rows[q->done] + q->column + j;
-            vf v = v_load(q->sum + q->done * 2 * FNN_TILE + j);
-            if (g->add_c) v += tile_load(g->c + at, lanes);
-            if (g->last) {
-                if (g->bias) v += tile_load(g->bias + q->column + j, lanes);
-                if (g->residual) v += tile_load(g->residual + at, lanes);
-                if (g->activation == FNN_ACT_RELU) v = v_max(v_zero(), v);
-                if (g->activation == FNN_ACT_LEAKY_RELU) v = v_sel(v_lt(v, v_zero()), v * v_set1(g->slope), v);
-                if (g->late_sum) v += tile_load(g->late_sum + at, lanes);
-                if (g->late_gate) v = v_sel(v_le(tile_load(g->late_gate + at, lanes), v_zero()), v_zero(), v);
-            }
-            if (lanes >= VL)
-                v_store(g->c + at, v);
-            else
-                v_store_n(g->c + at, v, (int)lanes);
+            const int64_t at = (q->row + w->asked) * u->row + q->column + j;
+            v_soon_own(u->p + at);
+            if (u->buffer) v_soon_own(u->buffer + at);
         }
 }
 
 static __attribute__((noinline)) void tile_do_meanwhile(tile_meanwhile *w) {
     if (w->before && w->before->done < w->before->m) tile_finish(w->g, w->before, w->rows);
+    if (w->g->update) tile_ask(w->g->update, w);
     for (w->due += w->pieces; w->due >= w->steps; w->due -= w->steps) tile_split_piece(w->g->next, &w->piece);
 }
 
@@ -313,7 +364,8 @@ static void tile_block(const fnn_tile_block *g) {
         for (int64_t i = 0; i < g->m; i += side, now = !now) {
             tile_square *q = &square[now];
             q->m = g->m - i < side ? g->m - i : side, q->n = g->n - j < side ? g->n - j : side;
-            q->rows = g->rows + i, q->column = j, q->done = 0;
+            q->row = i, q->column = j, q->done = 0;
+            meanwhile.now = q, meanwhile.asked = 0;
             const uint16_t *a = g->a + i / FNN_TILE * g->a_panel, *b = g->b + j / FNN_TILE * g->b_panel;
             if (q->m > FNN_TILE && q->n > FNN_TILE)
                 tile_sum(2, 2, a, b, g, q->sum, &meanwhile);

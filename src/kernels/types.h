@@ -78,7 +78,8 @@ typedef struct fnn_tile_block {
     const float *residual, *late_sum, *late_gate; /* addressed as c, or NULL */
     int activation;
     float slope;
-    const fnn_tile_side *next; /* or NULL: what is split meanwhile */
+    const struct fnn_gemm_update *update; /* or NULL: C is a gradient, which is not stored but moves these */
+    const fnn_tile_side *next;            /* or NULL: what is split meanwhile */
 } fnn_tile_block;
 
 /* The kernels of a level that has tiles. A thread calls begin before it multiplies, end after. */
@@ -495,7 +496,7 @@ typedef struct fnn_optim {
 } fnn_optim;
 
 /* What a block of a gradient moves while it leaves the registers: parameters and their momentum (or NULL), `row` floats
- * from one of the block's rows to the next. */
+ * from one of the block's rows to the next. Of tiles of registers: */
 typedef struct fnn_gemm_update {
     const fnn_optim *o;
     float *p, *buffer;

@@ -77,6 +77,7 @@ typedef struct gemm_call {
     /* plan->taken: gets rows [i, i + m) of columns [j, j + n) of C, `row` floats apart, which are not kept. */
     void (*take)(void *taker, int64_t i, int64_t m, int64_t j, int64_t n, const float *c, int64_t row);
     void *taker;
+    const fnn_gemm_update *update; /* the same, of all of C, for SGD's step; or NULL */
 } gemm_call;
 
 typedef enum {

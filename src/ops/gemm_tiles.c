@@ -6,8 +6,8 @@
 #include "gemm_finish.h"
 
 #define SIDE (2 * FNN_TILE)                  /* rows or columns that stream at a time */
-#define RESIDENT 256                         /* most rows or columns of the resident side */
-#define RESIDENT_VALUES ((int64_t)160 << 10) /* most values of it: 1 MB of the second-level cache */
+#define RESIDENT_VALUES ((int64_t)160 << 10) /* most values of the resident side: 1 MB of the second-level cache */
+#define RESIDENT 256                         /* rows or columns that may be resident however long k is */
 #define MOST_K 1024                          /* of a block: beyond, storing C no longer matters */
 #define LEAST 32                             /* rows, columns and k: with fewer, most of a tile would be padding */
 
@@ -15,7 +15,7 @@
  * where neighbours in memory lie along k and where they do not; a multiply-add by vectors, and a value packed for them. */
 #define MULTIPLY 0.0168
 #define SQUARE 650.0
-#define STORE 0.25
+#define STORE 0.7
 #define SPLIT_ALONG 0.65
 #define SPLIT_ACROSS 0.8
 #define VECTOR_MULTIPLY (1 / 32.0 / 0.95)
@@ -26,10 +26,15 @@ static int64_t padded(int64_t n, int64_t unit) { return gemm_ceil_div(n, unit) *
 
 static double split(int along) { return along ? SPLIT_ALONG : SPLIT_ACROSS; }
 
+/* How many chunks so many rows or columns make, of which one at a time is resident. */
+static int64_t resident_chunks(int64_t lines, int64_t k) {
+    return gemm_ceil_div(lines, gemm_max(RESIDENT, RESIDENT_VALUES / padded(k, FNN_TILE_K) / SIDE * SIDE));
+}
+
 /* Cycles that splitting takes where rows stream, or columns do. */
 static double splits(gemm_order order, int rows_stream, int64_t m, int64_t n, int64_t k) {
     const double a = (double)m * split(order.a_along_k), b = (double)n * split(order.b_along_k);
-    const double chunks_a = (double)gemm_ceil_div(m, RESIDENT), chunks_b = (double)gemm_ceil_div(n, RESIDENT);
+    const double chunks_a = (double)resident_chunks(m, k), chunks_b = (double)resident_chunks(n, k);
     return (double)k * (rows_stream ? b + a * chunks_b : a + b * chunks_a);
 }
 
@@ -53,7 +58,7 @@ int fnn_gemm_takes_tiles(const fnn_kernels *kernels, gemm_order order, int64_t m
 static void lay_out(gemm_plan *p, int by_rows) {
     p->tiles = 1, p->shared = p->turned = 0, p->group = 0, p->by_rows = by_rows;
     const int64_t resident = by_rows ? p->n : p->m, streaming = by_rows ? p->m : p->n;
-    const int64_t chunks = gemm_ceil_div(resident, RESIDENT);
+    const int64_t chunks = resident_chunks(resident, gemm_ceil_div(p->k, p->chunks));
     p->mc = padded(gemm_ceil_div(resident, chunks), FNN_TILE);
     const int64_t most = gemm_min(MOST_K, RESIDENT_VALUES / p->mc), k = gemm_ceil_div(p->k, p->chunks);
     p->kc = padded(gemm_ceil_div(k, gemm_ceil_div(k, most)), FNN_TILE_K);
@@ -69,17 +74,16 @@ int fnn_gemm_plan_tiles(gemm_plan *p, const fnn_kernels *kernels, gemm_order ord
     return 1;
 }
 
-int fnn_gemm_plan_gradient(gemm_plan *p, const fnn_kernels *kernels) {
-    const gemm_order across = {0, 0};
-    return p->k <= RESIDENT_VALUES / RESIDENT && p->chunks == 1 && fnn_gemm_plan_tiles(p, kernels, across);
-}
-
-void fnn_gemm_plan_taken(gemm_plan *p) {
+int fnn_gemm_plan_taken(gemm_plan *p) {
+    if (!p->tiles || p->chunks > 1 || p->k > RESIDENT_VALUES / RESIDENT) return 0;
     lay_out(p, 1);
     p->taken = 1;
+    return 1;
 }
 
-int64_t fnn_gemm_tile_units(const gemm_plan *p) { return p->units_per_batch * p->batch * p->chunks; }
+int64_t fnn_gemm_tile_units(const gemm_plan *p) {
+    return p->taken ? p->panels : p->units_per_batch * p->batch * p->chunks;
+}
 
 static size_t panel_bytes(const gemm_plan *p, int64_t rows) {
     return (size_t)(gemm_ceil_div(rows, FNN_TILE) * (p->kc / FNN_TILE_K) * FNN_TILE_STEP) * sizeof(uint16_t);
@@ -199,6 +203,15 @@ static void run_block(const gemm_call *call, const tile_region *r, const tile_sc
         g.a = p->by_rows ? side[now].dst : resident.dst, g.b = p->by_rows ? resident.dst : side[now].dst;
         g.a_panel = g.b_panel = resident.panel;
         g.next = after > 0 ? &side[!now] : NULL;
+        if (call->update) {
+            const fnn_gemm_update moved = {.o = call->update->o,
+                                           .p = call->update->p + i * p->n + j,
+                                           .buffer = call->update->buffer ? call->update->buffer + i * p->n + j : NULL,
+                                           .row = p->n};
+            g.update = &moved;
+            tiles->block(&g);
+            continue;
+        }
         if (call->take) {
             const gemm_rows made = gemm_plain_rows(taken_row(p));
             g.c = s->taken;
@@ -226,14 +239,10 @@ static void run_region(const gemm_call *call, const tile_region *r, const tile_s
     }
 }
 
-void fnn_gemm_run_tiles(const gemm_call *call, void *thread_scratch, const fnn_team *team) {
+/* Runs of units [lo, hi): of one chunk of k, one batch and one resident chunk after the other. */
+static void run_units(const gemm_call *call, int64_t lo, int64_t hi, const tile_scratch *scratch) {
     const gemm_plan *p = call->plan;
-    const tile_scratch scratch = cut(p, thread_scratch);
     const int64_t side = p->by_rows ? p->n : p->m, other = p->by_rows ? p->m : p->n;
-    int64_t lo, hi;
-    fnn_share(fnn_gemm_tile_units(p), team->tid, team->n, &lo, &hi);
-    if (lo == hi) return;
-    call->kernels->tiles->begin();
     for (int64_t u = lo, next; u < hi; u = next) {
         const int64_t run = u / p->panels, first = u % p->panels, chunks = p->units_per_batch / p->panels;
         next = gemm_min(hi, (run + 1) * p->panels);
@@ -244,7 +253,22 @@ void fnn_gemm_run_tiles(const gemm_call *call, void *thread_scratch, const fnn_t
                                .resident_end = gemm_min(side, at + p->mc),
                                .streaming = first * SIDE,
                                .streaming_end = gemm_min(other, (first + next - u) * SIDE)};
-        run_region(call, &r, &scratch);
+        run_region(call, &r, scratch);
+    }
+}
+
+void fnn_gemm_run_tiles(const gemm_call *call, void *thread_scratch, const fnn_team *team) {
+    const gemm_plan *p = call->plan;
+    const tile_scratch scratch = cut(p, thread_scratch);
+    int64_t lo, hi;
+    call->kernels->tiles->begin();
+    if (p->taken) { /* whole rows of parameters for each thread: those that it reads in the forward */
+        fnn_share(p->panels, team->tid, team->n, &lo, &hi);
+        for (int64_t first = 0; first < p->units_per_batch && lo < hi; first += p->panels)
+            run_units(call, first + lo, first + hi, &scratch);
+    } else {
+        fnn_share(fnn_gemm_tile_units(p), team->tid, team->n, &lo, &hi);
+        run_units(call, lo, hi, &scratch);
     }
     call->kernels->tiles->end();
 }

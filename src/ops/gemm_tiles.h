@@ -20,10 +20,9 @@ double fnn_gemm_tile_cycles(const fnn_kernels *kernels, gemm_order order, int64_
 /* After fnn_gemm_plan_init, where both operands are strided and no statistics are wanted: puts the product on tiles if it
  * takes them. Returns whether it does. */
 int fnn_gemm_plan_tiles(gemm_plan *plan, const fnn_kernels *kernels, gemm_order order);
-/* The same of dy^T x, a sum in one block: whether a taker has it (gemm_call) or not, sums are the same. */
-int fnn_gemm_plan_gradient(gemm_plan *plan, const fnn_kernels *kernels);
-/* Of a gradient on tiles: all blocks of C go to a taker. */
-void fnn_gemm_plan_taken(gemm_plan *plan);
+/* Of a planned product: if its sums are made in one block along k, gives all blocks of C to a taker, or to an update
+ * (gemm_call). Returns whether it does; sums are the same either way. */
+int fnn_gemm_plan_taken(gemm_plan *plan);
 
 int64_t fnn_gemm_tile_units(const gemm_plan *plan);
 size_t fnn_gemm_tile_bytes(const gemm_plan *plan); /* scratch of a thread */

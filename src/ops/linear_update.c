@@ -74,10 +74,11 @@ static fnn_status linear_update_init(fnn_op *op) {
     update_plan *p = op->plan = malloc(sizeof *p);
     if (!p) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
     fnn_gemm_plan_init(&p->gemm, op->k, GEMM_REDUCTION, 1, m, n, k);
-    if (fnn_gemm_plan_gradient(&p->gemm, op->k)) {
-        fnn_gemm_plan_taken(&p->gemm);
+    if (fnn_gemm_plan_tiles(&p->gemm, op->k, (gemm_order){0, 0})) {
+        const int whole = !fnn_gemm_plan_taken(&p->gemm);
         op->units = fnn_gemm_units(&p->gemm);
-        op->scratch_thread = fnn_gemm_thread_bytes(&p->gemm);
+        op->scratch_shared = whole ? (size_t)(p->gemm.chunks * m * n) * sizeof(float) : 0;
+        op->scratch_thread = gemm_max(fnn_gemm_thread_bytes(&p->gemm), whole ? (size_t)n * sizeof(float) : 0);
         describe(op, "tiles");
         return FNN_OK;
     }
@@ -164,7 +165,7 @@ static void update_rows(const gemm_call *call, const update_plan *p, const fnn_u
     }
 }
 
-/* Where a long sum was cut: the parts are added row by row. */
+/* Where a sum is not made in one go: its parts are added row by row. */
 static void merge_and_update(const gemm_call *call, const update_plan *p, const fnn_update *u, float *row,
                              const fnn_team *team) {
     const int64_t n = p->gemm.n;
@@ -195,6 +196,7 @@ static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch,
     const update_plan *p = op->plan;
     const fnn_update u = fnn_update_of((fnn_optimizer)q->optimizer, q->maximize != 0, q->variant != 0, buf[P],
                                        buf[STEP], buf[HYPER], buf + STATE);
+    const fnn_gemm_update moved = {.o = &u.o, .p = u.p, .buffer = u.state[0]};
     update_taker taker = {&u, op->k, p->gemm.n};
     const gemm_call call = {
         .plan = &p->gemm,
@@ -202,14 +204,16 @@ static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch,
         .a = {.pack = fnn_gemm_pack_strided_a, .data = buf[DY], .stride = 1, .k_stride = q->out_features},
         .b = {.pack = fnn_gemm_pack_strided_b, .data = buf[X], .stride = 1, .k_stride = q->in_features},
         .rows = gemm_plain_rows(p->gemm.n),
+        .c = scratch,
         .partials = scratch,
         .take = p->gemm.taken ? take : NULL,
         .taker = &taker,
+        .update = p->gemm.taken && q->optimizer == FNN_SGD ? &moved : NULL,
     };
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
     if (p->gemm.taken) {
         fnn_gemm_run_tiles(&call, mine, team);
-    } else if (p->gemm.chunks > 1) {
+    } else if (p->gemm.tiles || p->gemm.chunks > 1) {
         fnn_gemm_run(op, &call, scratch, team);
         merge_and_update(&call, p, &u, mine, team);
     } else {

@@ -75,6 +75,7 @@ static fnn_status init(fnn_op *op) {
     if (!plan->gemm.group) plan->pointwise &= conv2d_is_pointwise(p); /* else rows are packed across lines */
     if (plan->gemm.group && finished) plan->pointwise = 1;
     if (on_tiles(op->k, p)) plan->pointwise = fnn_gemm_plan_tiles(&plan->gemm, op->k, along);
+    if (plan->gemm.tiles) op->algorithm = "gemm-tiles";
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = fnn_gemm_shared_bytes(&plan->gemm);
     op->scratch_thread = fnn_gemm_thread_bytes(&plan->gemm);

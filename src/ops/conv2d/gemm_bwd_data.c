@@ -17,6 +17,7 @@ typedef struct conv2d_phase {
 
 typedef struct bwd_data_plan {
     int64_t n_phases, nc;
+    int tiles; /* the first phase's product is made on tiles, and is all that there is to do */
     int dense; /* 1x1: the rows of A are those of dy, and the first phase writes the others' zeros as well */
     int32_t *tap_h, *tap_w, *tap; /* all phases' taps, one after the other */
     conv2d_phase phase[];
@@ -85,7 +86,7 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
     int64_t *work = malloc((size_t)(2 * (g->kh + g->kw)) * sizeof(int64_t));
     if (plan && work) {
         int32_t *tables = (int32_t *)((char *)plan + head);
-        *plan = (bwd_data_plan){n_phases, 0, is_dense(g), tables, tables + taps, tables + 2 * taps};
+        *plan = (bwd_data_plan){n_phases, 0, 0, is_dense(g), tables, tables + taps, tables + 2 * taps};
         int64_t done = 0;
         for (int64_t i = 0; i < n_phases; i++) {
             conv2d_phase *f = &plan->phase[i];
@@ -94,7 +95,7 @@ static bwd_data_plan *plan_phases(const fnn_op *op, const conv2d_problem *g) {
             fnn_gemm_plan_init(&f->gemm, op->k, GEMM_SHARED, g->groups, g->n * f->rows.grid_h * f->rows.grid_w, icg,
                                t * ocg);
             if (i == 0 && plan->dense) fnn_gemm_plan_rows(&f->gemm, op->k);
-            if (i == 0 && plan->dense) fnn_gemm_plan_tiles(&f->gemm, op->k, dense_order);
+            if (i == 0 && plan->dense) plan->tiles = fnn_gemm_plan_tiles(&f->gemm, op->k, dense_order);
             f->rows.zeros = i == 0 && plan->dense && n_phases > 1;
             f->b_first = g->groups * done * ocg;
             plan->nc = i == 0 ? f->gemm.nc : gemm_min(plan->nc, f->gemm.nc);
@@ -129,6 +130,7 @@ static fnn_status init(fnn_op *op) {
     const conv2d_problem *g = op->problem;
     bwd_data_plan *plan = op->plan = plan_phases(op, g);
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    if (plan->tiles) op->algorithm = "gemm-tiles";
     op->units = 0;
     for (int64_t i = 0; i < plan->n_phases; i++) {
         const size_t bytes = fnn_gemm_thread_bytes(&plan->phase[i].gemm);
@@ -180,7 +182,7 @@ static void run(const fnn_op *op, void *const *buf, void *scratch, const fnn_tea
     const bwd_data_plan *plan = op->plan;
     const int64_t columns = g->ic / g->groups, phases = plan->dense ? 1 : plan->n_phases;
     void *mine = fnn_thread_scratch(op, scratch, team->tid);
-    if (plan->phase[0].gemm.tiles) {
+    if (plan->tiles) {
         const gemm_call call = phase_call(op, &plan->phase[0], buf);
         fnn_gemm_run_tiles(&call, mine, team);
         return;

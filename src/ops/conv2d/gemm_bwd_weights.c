@@ -47,7 +47,7 @@ static fnn_status init(fnn_op *op) {
     plan->gather = fnn_conv2d_gather(g, 1, plan->taps, plan->taps + taps);
     fnn_gemm_plan_init(&plan->gemm, op->k, GEMM_REDUCTION, g->groups, g->oc / g->groups, filter,
                        g->n * g->oh * g->ow);
-    if (conv2d_is_pointwise(g)) fnn_gemm_plan_tiles(&plan->gemm, op->k, across);
+    if (conv2d_is_pointwise(g) && fnn_gemm_plan_tiles(&plan->gemm, op->k, across)) op->algorithm = "gemm-tiles";
     plan->direct = taps == 1 && plan->gemm.chunks == 1;
     op->units = fnn_gemm_units(&plan->gemm);
     op->scratch_shared = (size_t)(plan->direct ? 0 : plan->gemm.chunks * g->oc * filter) * sizeof(float);
