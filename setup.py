@@ -45,7 +45,7 @@ int main(void) {{ return 0; }}
 
 
 class Level(NamedTuple):
-    """One file of src/isa beside the floor: the macro of its architecture, its flags, a level whose kernels it shares."""
+    """One file of src/isa beside the floor: its architecture's macro, its flags, a level whose kernels it shares."""
 
     name: str
     architecture: str

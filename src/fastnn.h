@@ -157,7 +157,7 @@ int fnn_has_openmp(void);
 int fnn_default_threads(char *why, size_t size); /* min(affinity, cgroup quota, physical cores) and the reason */
 
 int fnn_level_count(void);         /* levels compiled in, lowest first */
-const char *fnn_level_name(int i); /* "baseline" "avx2" "avx512" | "neon" | "portable" */
+const char *fnn_level_name(int i); /* "baseline" "avx2" "avx512" "amx" | "neon" | "portable" */
 int fnn_level_detected(void);      /* highest compiled level that the processor and the OS support */
 int fnn_level_active(void);
 int fnn_set_level(int i);           /* 0: done, -1: beyond what was detected */

@@ -77,9 +77,7 @@ BEST = _core.levels()[-1]
 LINKED = {"baseline": ["-O0", "-fno-sanitize=all"]} if BEST in X86 else {}
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1"]
 BUILDS = {
-    "sanitized": Build(
-        shutil.which(os.environ.get("CC", "gcc")), SANITIZE, {**LINKED, **X86.get(BEST, {})}, []
-    ),
+    "sanitized": Build(shutil.which(os.environ.get("CC", "gcc")), SANITIZE, {**LINKED, **X86.get(BEST, {})}, []),
     "neon": Build(CROSS, ["-static"], {"neon": []}, [QEMU]),
 }
 THREADS = 2

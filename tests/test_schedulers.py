@@ -36,7 +36,8 @@ def test_every_option_gives_pytorchs_values(name):
 
 
 if find_spec("torch"):  # a live comparison, where PyTorch is installed
-
+    # PyTorch warns of a schedule that is stepped before its optimizer: only rates are read here, nothing is trained.
+    @pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
     @pytest.mark.parametrize("name", cases.SCHEDULES)
     def test_every_option_gives_the_installed_pytorchs_values(name):
         import write_torch_training_values as torch_values

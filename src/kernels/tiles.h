@@ -220,10 +220,10 @@ static void tile_begin(void) {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
         uint8_t rows[16];
-    } shapes = {.palette = 1,
-                .row_bytes = {TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES,
-                              TILE_BYTES},
-                .rows = {FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE}};
+    } shapes = {
+        .palette = 1,
+        .row_bytes = {TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES},
+        .rows = {FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE}};
     _tile_loadconfig(&shapes);
 }
 
@@ -250,15 +250,15 @@ static void tile_end(void) { _tile_release(); }
 /* A square of C whose sums have left the tiles, and how many of its rows are finished. */
 typedef struct tile_square {
     float sum[2 * FNN_TILE * 2 * FNN_TILE] __attribute__((aligned(64)));
-    int64_t m, n, done, row, column; /* row, column: where in the block it begins */
+    int64_t m, n, done, row, column; /* rows and columns of C; row, column: where in the block it begins */
 } tile_square;
 
 /* What the vector units do while tiles multiply: they finish the square before, and split what comes next. */
 typedef struct tile_meanwhile {
     const fnn_tile_block *g;
-    tile_square *before, *now; /* before: or NULL */
-    int64_t asked, rows;       /* rows of now whose parameters were asked for; rows of a square at a time */
-    tile_piece piece;          /* of the next side, of which ... */
+    tile_square *before, *now;  /* before: or NULL */
+    int64_t asked, rows;        /* rows of now whose parameters were asked for; rows of a square at a time */
+    tile_piece piece;           /* of the next side, of which ... */
     int64_t pieces, steps, due; /* ... so many are split in so many steps; what is due, in pieces / steps */
 } tile_meanwhile;
 
@@ -289,9 +289,24 @@ static void tile_store(const fnn_tile_block *g, const tile_square *q, int64_t i)
     }
 }
 
+/* sum[i][j] becomes sum[j][i]. */
+static void tile_turn(float *sum) {
+    const int64_t row = 2 * FNN_TILE;
+    for (int64_t i = 0; i < row; i += VL)
+        for (int64_t j = i; j < row; j += VL) {
+            float *at = sum + i * row + j, *across = sum + j * row + i;
+            vf r[VL], s[VL];
+            for (int q = 0; q < VL; q++) r[q] = v_load(at + q * row), s[q] = v_load(across + q * row);
+            tile_transpose(r);
+            tile_transpose(s);
+            for (int q = 0; q < VL; q++) v_store(at + q * row, s[q]), v_store(across + q * row, r[q]);
+        }
+}
+
 /* The next rows of a square. */
 static void tile_finish(const fnn_tile_block *g, tile_square *q, int64_t count) {
     const int64_t end = q->done + count < q->m ? q->done + count : q->m;
+    if (g->turned && q->done == 0) tile_turn(q->sum);
     for (; q->done < end; q->done++) {
         if (g->update)
             tile_update(g->update, q, q->done);
@@ -363,15 +378,16 @@ static void tile_block(const fnn_tile_block *g) {
     for (int64_t j = 0; j < g->n; j += side)
         for (int64_t i = 0; i < g->m; i += side, now = !now) {
             tile_square *q = &square[now];
-            q->m = g->m - i < side ? g->m - i : side, q->n = g->n - j < side ? g->n - j : side;
-            q->row = i, q->column = j, q->done = 0;
+            const int64_t m = g->m - i < side ? g->m - i : side, n = g->n - j < side ? g->n - j : side;
+            q->m = g->turned ? n : m, q->n = g->turned ? m : n;
+            q->row = g->turned ? j : i, q->column = g->turned ? i : j, q->done = 0;
             meanwhile.now = q, meanwhile.asked = 0;
             const uint16_t *a = g->a + i / FNN_TILE * g->a_panel, *b = g->b + j / FNN_TILE * g->b_panel;
-            if (q->m > FNN_TILE && q->n > FNN_TILE)
+            if (m > FNN_TILE && n > FNN_TILE)
                 tile_sum(2, 2, a, b, g, q->sum, &meanwhile);
-            else if (q->m > FNN_TILE)
+            else if (m > FNN_TILE)
                 tile_sum(2, 1, a, b, g, q->sum, &meanwhile);
-            else if (q->n > FNN_TILE)
+            else if (n > FNN_TILE)
                 tile_sum(1, 2, a, b, g, q->sum, &meanwhile);
             else
                 tile_sum(1, 1, a, b, g, q->sum, &meanwhile);

@@ -47,49 +47,6 @@ typedef struct fnn_gemm_block {
     int64_t raw_row, channel;             /* so far apart, from that channel on */
 } fnn_gemm_block;
 
-/* Panels and blocks of kernels/tiles.h. */
-#define FNN_TILE 16   /* rows or columns of a panel */
-#define FNN_TILE_K 32 /* values along k of a step */
-#define FNN_TILE_PARTS 3
-#define FNN_TILE_STEP (FNN_TILE_PARTS * FNN_TILE * FNN_TILE_K) /* halfs of a panel's step */
-
-/* Rows of A or columns of B that are split into panels. Their neighbours in memory are neighbours along k, and each
- * begins at a line; or they lie across k, whose values are `step` floats apart, and line[0] is where the first begins. */
-typedef enum { FNN_TILE_ROWS, FNN_TILE_ROWS_ACROSS, FNN_TILE_COLUMNS, FNN_TILE_COLUMNS_ACROSS } fnn_tile_kind;
-typedef struct fnn_tile_side {
-    fnn_tile_kind kind;
-    int64_t count, k, step;
-    const float *const *line;
-    const struct fnn_gather *finish; /* or NULL; of rows: the prologue, from that channel on */
-    int64_t channel;
-    uint16_t *dst;
-    int64_t panel; /* halfs from one panel to the next */
-} fnn_tile_side;
-
-/* One block of C = A B; the last block along k also applies the epilogue. */
-typedef struct fnn_tile_block {
-    int64_t m, n, steps; /* rows and columns; steps along k */
-    const uint16_t *a, *b;
-    int64_t a_panel, b_panel; /* halfs from one panel to the next */
-    float *c;                 /* element (i, j) is c[rows[i] + j] */
-    const int64_t *rows;
-    int add_c, last;
-    const float *bias;                            /* per column, or NULL */
-    const float *residual, *late_sum, *late_gate; /* addressed as c, or NULL */
-    int activation;
-    float slope;
-    const struct fnn_gemm_update *update; /* or NULL: C is a gradient, which is not stored but moves these */
-    const fnn_tile_side *next;            /* or NULL: what is split meanwhile */
-} fnn_tile_block;
-
-/* The kernels of a level that has tiles. A thread calls begin before it multiplies, end after. */
-typedef struct fnn_tiles {
-    void (*begin)(void);
-    void (*end)(void);
-    void (*split)(const fnn_tile_side *s);
-    void (*block)(const fnn_tile_block *g);
-} fnn_tiles;
-
 /* A block of a product whose transpose is wanted. */
 typedef struct fnn_gemm_turn {
     int64_t rows, columns; /* of src, whose rows have room for whole quads */
@@ -505,5 +462,7 @@ typedef struct fnn_gemm_update {
     const float *from; /* ... of k rows */
     int64_t from_row;  /* so far apart */
 } fnn_gemm_update;
+
+#include "tile_types.h"
 
 #endif

@@ -54,7 +54,8 @@ static fnn_status plan_product(fnn_op *op, int64_t batch, int64_t m, int64_t n, 
     fnn_gemm_plan_init(&plan->gemm, op->k, mode, batch, m, n, k);
     plan->few = is_few(op, m, n, k, order) ? order : ANY_ORDER;
     const gemm_order lies = {order != ANY_ORDER, order == NT};
-    const int tiles = !plan->few && fnn_gemm_plan_tiles(&plan->gemm, op->k, lies);
+    const int tiles = !plan->few && (order == NT ? fnn_gemm_plan_tiles_along(&plan->gemm, op->k)
+                                                 : fnn_gemm_plan_tiles(&plan->gemm, op->k, lies));
     if (tiles) order = ANY_ORDER;
     /* Of a narrow batch and wide weights the batch is packed, and the weights are read where they are. */
     if (order == NT && batch == 1 && !plan->few) fnn_gemm_plan_turned(&plan->gemm, op->k, n, m, k);

@@ -52,9 +52,10 @@ typedef struct gemm_plan {
     int64_t panels;          /* of B */
     int64_t mc;              /* most rows of a packed block of A */
     int shared, by_rows;
-    int tiles;     /* as gemm_tiles.h does it: by_rows says that rows stream, mc what stays of the other side */
-    int taken;     /* on tiles: blocks of C are made in scratch, for gemm_call's taker */
-    int turned;    /* C's transpose is wanted: blocks of it are made in scratch */
+    int tiles;   /* as gemm_tiles.h does it: by_rows says that rows stream, mc what stays of the other side */
+    int swapped; /* on tiles: B's columns, which stream, are the first operand of the tiles, and A's rows the second */
+    int taken;   /* on tiles: blocks of C are made in scratch, for gemm_call's taker */
+    int turned;  /* C's transpose is wanted: blocks of it are made in scratch */
     int64_t group; /* not 0: rows first, so many columns of B at a time, which stay in the second-level cache */
 } gemm_plan;
 

@@ -11,8 +11,9 @@
 #define MOST_K 1024                          /* of a block: beyond, storing C no longer matters */
 #define LEAST 32                             /* rows, columns and k: with fewer, most of a tile would be padding */
 
-/* Cycles, as the estimates of convolutions count them: a multiply-add on tiles, what a square and a value of C take beside theirs, and a value that is split,
- * where neighbours in memory lie along k and where they do not; a multiply-add by vectors, and a value packed for them. */
+/* Cycles, as the estimates of convolutions count them: a multiply-add on tiles; what a square and a value of C take
+ * beside theirs; a value that is split, where neighbours in memory lie along k and where they do not; a multiply-add by
+ * vectors, and a value packed for them. */
 #define MULTIPLY 0.0168
 #define SQUARE 650.0
 #define STORE 0.7
@@ -48,7 +49,8 @@ double fnn_gemm_tile_cycles(const fnn_kernels *kernels, gemm_order order, int64_
 
 static double vector_cycles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k) {
     const double pack = order.a_along_k && order.b_along_k ? VECTOR_PACK_ALONG : VECTOR_PACK;
-    return (double)m * (double)padded(n, kernels->vl) * (double)k * VECTOR_MULTIPLY + pack * (double)k * (double)(m + n);
+    return (double)m * (double)padded(n, kernels->vl) * (double)k * VECTOR_MULTIPLY +
+           pack * (double)k * (double)(m + n);
 }
 
 int fnn_gemm_takes_tiles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k) {
@@ -56,7 +58,7 @@ int fnn_gemm_takes_tiles(const fnn_kernels *kernels, gemm_order order, int64_t m
 }
 
 static void lay_out(gemm_plan *p, int by_rows) {
-    p->tiles = 1, p->shared = p->turned = 0, p->group = 0, p->by_rows = by_rows;
+    p->tiles = 1, p->shared = p->turned = p->swapped = 0, p->group = 0, p->by_rows = by_rows;
     const int64_t resident = by_rows ? p->n : p->m, streaming = by_rows ? p->m : p->n;
     const int64_t chunks = resident_chunks(resident, gemm_ceil_div(p->k, p->chunks));
     p->mc = padded(gemm_ceil_div(resident, chunks), FNN_TILE);
@@ -71,6 +73,13 @@ static void lay_out(gemm_plan *p, int by_rows) {
 int fnn_gemm_plan_tiles(gemm_plan *p, const fnn_kernels *kernels, gemm_order order) {
     if (p->batch == 0 || !fnn_gemm_takes_tiles(kernels, order, p->m, p->n, p->k)) return 0;
     lay_out(p, splits(order, 1, p->m, p->n, p->k) < splits(order, 0, p->m, p->n, p->k));
+    return 1;
+}
+
+int fnn_gemm_plan_tiles_along(gemm_plan *p, const fnn_kernels *kernels) {
+    const gemm_order along = {1, 1};
+    if (!fnn_gemm_plan_tiles(p, kernels, along)) return 0;
+    p->swapped = !p->by_rows;
     return 1;
 }
 
@@ -89,8 +98,8 @@ static size_t panel_bytes(const gemm_plan *p, int64_t rows) {
     return (size_t)(gemm_ceil_div(rows, FNN_TILE) * (p->kc / FNN_TILE_K) * FNN_TILE_STEP) * sizeof(uint16_t);
 }
 
-/* Where a thread keeps what it works on: a block's rows of C, where the lines of operands begin, the resident panels, and
- * those that stream, in turn. */
+/* Where a thread keeps what it works on: a block's rows of C, where the lines of operands begin, the resident panels,
+ * and those that stream, in turn. */
 typedef struct tile_scratch {
     int64_t *rows;
     const float **resident_line, **line[2];
@@ -122,19 +131,19 @@ static tile_scratch cut(const gemm_plan *p, void *scratch) {
 
 /* ---- operands ------------------------------------------------------------------------------------------- */
 
-/* What one thread does at a time: a chunk of k of one batch, a chunk of the resident side, some of the streaming one. */
+/* What a thread does at a time: a chunk of k of one batch, a chunk of the resident side, some of the streaming one. */
 typedef struct tile_region {
     int64_t chunk, batch, resident, resident_end, streaming, streaming_end;
 } tile_region;
 
-/* Lines [first, first + count) of A or B over k values from k0. */
+/* Rows [first, first + count) of A, or columns of B, over k values from k0, as they go into the tiles. */
 static fnn_tile_side side_of(const gemm_call *call, int of_a, int64_t batch, int64_t first, int64_t count, int64_t k0,
                              int64_t k, const float **line, uint16_t *dst) {
     const gemm_source *s = of_a ? &call->a : &call->b;
-    const int across = s->k_stride != 1;
+    const int across = s->k_stride != 1, rows = of_a != call->plan->swapped;
     for (int64_t i = 0; i < (across ? 1 : count); i++)
         line[i] = fnn_gemm_row_of(s, batch, first + i) + k0 * s->k_stride;
-    return (fnn_tile_side){.kind = of_a ? (across ? FNN_TILE_ROWS_ACROSS : FNN_TILE_ROWS)
+    return (fnn_tile_side){.kind = rows ? (across ? FNN_TILE_ROWS_ACROSS : FNN_TILE_ROWS)
                                         : (across ? FNN_TILE_COLUMNS_ACROSS : FNN_TILE_COLUMNS),
                            .count = count,
                            .k = k,
@@ -170,7 +179,7 @@ static void move_to_column(fnn_tile_block *g, int64_t j) {
 
 /* After the last block along k, where C's block is still near. */
 static void finish(const gemm_call *call, const fnn_tile_block *g, int64_t i, int64_t j) {
-    if (!g->last) return;
+    if (!g->last || g->turned) return; /* turned: of linear layers, which have neither */
     fnn_gemm_finish_silu(call, g->m, g->n, g->c, g->rows, 0);
     if (call->rows.zeros && j == 0) fnn_gemm_fill_zeros(call, i, g->m, g->rows);
 }
@@ -199,14 +208,16 @@ static void run_block(const gemm_call *call, const tile_region *r, const tile_sc
         const int64_t i = p->by_rows ? at : r->resident, j = p->by_rows ? r->resident : at;
         fnn_tile_block g = *whole;
         move_to_column(&g, j);
-        g.m = p->by_rows ? count : held, g.n = p->by_rows ? held : count;
-        g.a = p->by_rows ? side[now].dst : resident.dst, g.b = p->by_rows ? resident.dst : side[now].dst;
+        const int first = p->by_rows || p->swapped; /* what streams is the first operand */
+        g.m = first ? count : held, g.n = first ? held : count, g.turned = p->swapped;
+        g.a = first ? side[now].dst : resident.dst, g.b = first ? resident.dst : side[now].dst;
         g.a_panel = g.b_panel = resident.panel;
         g.next = after > 0 ? &side[!now] : NULL;
         if (call->update) {
             const fnn_gemm_update moved = {.o = call->update->o,
                                            .p = call->update->p + i * p->n + j,
-                                           .buffer = call->update->buffer ? call->update->buffer + i * p->n + j : NULL,
+                                           .buffer = call->update->buffer ? call->update->buffer + i * p->n + j
+                                                                          : NULL,
                                            .row = p->n};
             g.update = &moved;
             tiles->block(&g);
@@ -220,7 +231,7 @@ static void run_block(const gemm_call *call, const tile_region *r, const tile_sc
             call->take(call->taker, i, g.m, j, g.n, s->taken, taken_row(p));
             continue;
         }
-        if (p->by_rows || at == r->streaming) fnn_gemm_fill_rows(c_rows, i, g.m, s->rows);
+        if (p->by_rows || at == r->streaming) fnn_gemm_fill_rows(c_rows, i, p->by_rows ? count : held, s->rows);
         tiles->block(&g);
         finish(call, &g, i, j);
     }

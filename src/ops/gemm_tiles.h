@@ -17,9 +17,12 @@ typedef struct gemm_order {
 int fnn_gemm_takes_tiles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k);
 /* Estimated cycles of a product on one thread; HUGE_VAL where there are no tiles. */
 double fnn_gemm_tile_cycles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k);
-/* After fnn_gemm_plan_init, where both operands are strided and no statistics are wanted: puts the product on tiles if it
- * takes them. Returns whether it does. */
+/* After fnn_gemm_plan_init, where both operands are strided and no statistics are wanted: puts the product on tiles if
+ * it takes them. Returns whether it does. */
 int fnn_gemm_plan_tiles(gemm_plan *plan, const fnn_kernels *kernels, gemm_order order);
+/* The same where both operands lie along k and A needs no prologue: where columns of B stream, they take the part of A,
+ * whose panels need no transposing on the way; squares of C are transposed instead. */
+int fnn_gemm_plan_tiles_along(gemm_plan *plan, const fnn_kernels *kernels);
 /* Of a planned product: if its sums are made in one block along k, gives all blocks of C to a taker, or to an update
  * (gemm_call). Returns whether it does; sums are the same either way. */
 int fnn_gemm_plan_taken(gemm_plan *plan);

@@ -187,8 +187,7 @@ typedef struct update_taker {
 
 static void take(void *taker, int64_t i, int64_t m, int64_t j, int64_t n, const float *c, int64_t row) {
     const update_taker *t = taker;
-    for (int64_t q = 0; q < m; q++)
-        fnn_update_apply(t->update, t->kernels, (i + q) * t->columns + j, n, c + q * row);
+    for (int64_t q = 0; q < m; q++) fnn_update_apply(t->update, t->kernels, (i + q) * t->columns + j, n, c + q * row);
 }
 
 static void linear_update_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
