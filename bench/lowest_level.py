@@ -34,6 +34,7 @@ LIMITS = {
     "portable": ("Nehalem", "AVX2 AVX512F AVX512_SKX AVX512_ICL"),
     "avx2": ("Haswell", "AVX512F AVX512_SKX AVX512_ICL"),
     "avx512": ("SkylakeX", ""),
+    "amx": ("SapphireRapids", ""),
 }
 MARK = "FASTNN_BENCH_LIMITED"
 MOST_FLOPS, MOST_BYTES = 2e9, 5e7  # of one call: the oracle takes long
