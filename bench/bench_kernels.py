@@ -29,6 +29,7 @@ def test_kernel(benchmark: Any, threads: int, kernel: Kernel) -> None:
     arrays = kernel.operands(np.random.default_rng(0))
     step = Bound(kernel.call, arrays, kernel.setup)
     kernel.check(arrays, step.results())
+    kernel.fill(arrays)
     benchmark(step)
     if benchmark.disabled:
         return

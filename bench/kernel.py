@@ -38,7 +38,14 @@ class Kernel:
     largest: int = 0  # elements of the largest tensor, where that is not ``each``
     networks: Mapping[str, int] = field(default_factory=dict)
     quick: bool = False
+    whole: bool = False  # operands are checked as whole numbers, and timed as what ``fill`` makes of them
     setup: Callable[..., Any] | None = None  # run once before: its nodes are the call's last arguments
+
+    def fill(self, arrays: list[Array]) -> None:
+        """Put floats of all bits where whole numbers were: a processor's clock may follow what it multiplies."""
+        rng = np.random.default_rng(1)
+        for array in arrays if self.whole else ():
+            array[...] = rng.standard_normal(array.shape, np.float32)
 
     @property
     def bytes(self) -> float:

@@ -64,6 +64,7 @@ def product(name: str, m: int, n: int, k: int, form: str, quick: bool) -> Kernel
         flops=2.0 * m * n * k,
         check=lambda arrays, results: check_product(arrays, results[0], **attrs),
         attrs=attrs,
+        whole=True,
         quick=quick,
     )
 
@@ -105,6 +106,7 @@ def convolution(
         each=math.prod(y) if layer.depthwise else 0,
         largest=math.prod(x) if layer.depthwise else 0,
         networks=networks,
+        whole=True,
         quick=quick,
     )
 

@@ -52,6 +52,8 @@ def measure(kernel: Kernel, threads: int, rounds: int) -> dict[str, Any]:
     sets = operand_sets(kernel)
     steps = [Bound(kernel.call, arrays, kernel.setup) for arrays in sets]
     kernel.check(sets[0], steps[0].results())
+    for arrays in sets:
+        kernel.fill(arrays)
     peak = fma_peak(threads)
     works: dict[str, Work] = {
         "step": at_threads(threads, in_rotation(steps)),
