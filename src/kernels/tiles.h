@@ -23,7 +23,9 @@
 /* ---- parts ---------------------------------------------------------------------------------------------- */
 
 /* The upper half of each float, rounded: a bfloat16 with 16 zeros behind it. */
-static inline __attribute__((always_inline)) vi tile_upper(vf x) { return ((vi)x + 0x8000) & (int32_t)0xffff0000; }
+static inline __attribute__((always_inline)) vi tile_upper(vf x) {
+    return (vi)_mm512_add_epi32((__m512i)x, _mm512_set1_epi32(0x8000)) & (int32_t)0xffff0000; /* it may wrap */
+}
 
 static inline __attribute__((always_inline)) void tile_split(vf x, vi part[FNN_TILE_PARTS]) {
     part[0] = tile_upper(x);
