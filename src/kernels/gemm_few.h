@@ -17,7 +17,8 @@
 #define FEW_STREAMS 8              /* rows of B that are read side by side */
 #define FEW_WIDE 512               /* columns from which on that pays; with few rows, four times as many */
 #define FEW_AHEAD 8                /* rows of B between what is asked for and what is used */
-#define FEW_NEAR 128               /* floats of a column between the two, where eight columns are read side by side */
+#define FEW_PAIR 2                 /* columns of B side by side that come from past the caches ... */
+#define FEW_NEAR 768               /* ... and floats of each between what is asked for and what is used */
 #define FEW_FAR ((int64_t)1 << 20) /* floats of B from which on no cache near the core holds them */
 
 #if GEMM_MR >= 14 /* 32 registers */
@@ -44,43 +45,74 @@ static inline __attribute__((always_inline)) void few_sums(vf r[4], float *sums)
     *(few_quad *)sums = total;
 }
 
-/* sums[i][r] = row i of A times column r of B, for M rows and `columns` of FEW_DOTS(M) columns; far: B comes from past
- * the caches, and the prefetchers alone leave a sixth of the bandwidth unused. */
-static inline __attribute__((always_inline)) void few_dots(const int M, const int far, const fnn_gemm_block *g,
-                                                           const float *a, const float *b, int columns, float *sums) {
+/* acc[i][r] += row i of A times column r of B over [p, end), for M rows and R columns; ahead: from what is read to what
+ * is asked for, 0 for nothing. Returns where it stopped: less than a vector before the end. */
+static inline __attribute__((always_inline)) int64_t few_run(const int M, const int R, const float *const *row,
+                                                             const float *const *column, int64_t p, int64_t end,
+                                                             int64_t ahead, vf acc[][8]) {
+#pragma GCC unroll 1
+    for (; p + VL <= end; p += VL) {
+        vf av[FEW_DOT_ROWS];
+        GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load(row[i] + p);
+        GEMM_UNROLL for (int r = 0; r < R; r++) {
+            const vf bv = v_load(column[r] + p);
+            if (p % GEMM_LINE == 0 && ahead) __builtin_prefetch(column[r] + p + ahead, 0, R == 4 ? 2 : 3);
+            GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
+        }
+    }
+    return p;
+}
+
+/* What is left of k after the whole vectors. */
+static inline __attribute__((always_inline)) void few_rest(const int M, const int R, const float *const *row,
+                                                           const float *const *column, int64_t p, int64_t k,
+                                                           vf acc[][8]) {
+    const int lanes = (int)(k - p);
+    if (lanes == 0) return;
+    vf av[FEW_DOT_ROWS];
+    GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load_n(row[i] + p, lanes);
+    GEMM_UNROLL for (int r = 0; r < R; r++) {
+        const vf bv = v_load_n(column[r] + p, lanes);
+        GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
+    }
+}
+
+/* sums[i][r] = row i of A times column r of B, for M rows and `columns` of FEW_DOTS(M) columns. */
+static inline __attribute__((always_inline)) void few_dots(const int M, const fnn_gemm_block *g, const float *a,
+                                                           const float *b, int columns, float *sums) {
     const int R = FEW_DOTS(M);
     vf acc[FEW_DOT_ROWS][8];
     const float *row[FEW_DOT_ROWS], *column[8];
     GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row;
     GEMM_UNROLL for (int r = 0; r < R; r++) column[r] = b + (r < columns ? r : columns - 1) * g->b_row;
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < R; r++) acc[i][r] = v_zero();
-    int64_t p = 0;
-#pragma GCC unroll 1
-    for (; p + VL <= g->k; p += VL) {
-        vf av[FEW_DOT_ROWS];
-        GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load(row[i] + p);
-        GEMM_UNROLL for (int r = 0; r < R; r++) {
-            const vf bv = v_load(column[r] + p);
-            if (p % GEMM_LINE == 0) {
-                if (R == 4)
-                    __builtin_prefetch(column[r] + R * g->b_row + p, 0, 2);
-                else if (far)
-                    __builtin_prefetch(column[r] + p + FEW_NEAR, 0, 3);
-            }
-            GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
-        }
-    }
-    if (p < g->k) {
-        const int lanes = (int)(g->k - p);
-        vf av[FEW_DOT_ROWS];
-        GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load_n(row[i] + p, lanes);
-        GEMM_UNROLL for (int r = 0; r < R; r++) {
-            const vf bv = v_load_n(column[r] + p, lanes);
-            GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
-        }
-    }
+    const int64_t p = few_run(M, R, row, column, 0, g->k, R == 4 ? R * g->b_row : 0, acc);
+    few_rest(M, R, row, column, p, g->k, acc);
     GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < R; r += 4)
         few_sums(&acc[i][r], sums + i * FEW_ROOM + r);
+}
+
+/* The same where B comes from past the caches: the fewer columns are read side by side, the nearer a core comes to the
+ * bandwidth, and the prefetchers alone leave a sixth of it unused. Towards a column's end the next pair is asked for. */
+static inline __attribute__((always_inline)) void few_far(const int M, const fnn_gemm_block *g, const float *a,
+                                                          const float *b, int columns, float *sums) {
+    vf made[FEW_DOT_ROWS][8];
+    const float *row[FEW_DOT_ROWS], *column[FEW_PAIR];
+    const int64_t turn = g->k > FEW_NEAR ? (g->k - FEW_NEAR) / GEMM_LINE * GEMM_LINE : 0;
+    GEMM_UNROLL for (int i = 0; i < M; i++) row[i] = a + i * g->a_row;
+    for (int j = 0; j < 8; j += FEW_PAIR) {
+        vf acc[FEW_DOT_ROWS][8];
+        GEMM_UNROLL for (int r = 0; r < FEW_PAIR; r++)
+            column[r] = b + (j + r < columns ? j + r : columns - 1) * g->b_row;
+        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < FEW_PAIR; r++) acc[i][r] = v_zero();
+        int64_t p = few_run(M, FEW_PAIR, row, column, 0, turn, FEW_NEAR, acc);
+        p = few_run(M, FEW_PAIR, row, column, p, g->k, FEW_PAIR * g->b_row - turn, acc);
+        few_rest(M, FEW_PAIR, row, column, p, g->k, acc);
+        GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < FEW_PAIR; r++)
+            made[i][j + r] = acc[i][r];
+    }
+    GEMM_UNROLL for (int i = 0; i < M; i++) GEMM_UNROLL for (int r = 0; r < 8; r += 4)
+        few_sums(&made[i][r], sums + i * FEW_ROOM + r);
 }
 
 /* The part of k that a tile adds: [p, p + k). more: its sums hold what came before; room: from row to row of the sums;
@@ -146,11 +178,11 @@ typedef void few_tile_fn(const fnn_gemm_block *g, const few_span *part, const fl
 
 #define FEW_DOTS_BODY(M)                                                                                             \
     static void few_dots_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {    \
-        few_dots(M, 0, g, a, b, columns, sums);                                                                      \
+        few_dots(M, g, a, b, columns, sums);                                                                         \
     }
 #define FEW_FAR_BODY(M)                                                                                              \
     static void few_far_##M(const fnn_gemm_block *g, const float *a, const float *b, int columns, float *sums) {     \
-        few_dots(M, 1, g, a, b, columns, sums);                                                                      \
+        few_far(M, g, a, b, columns, sums);                                                                          \
     }
 #define FEW_TILE_AS(NAME, M, V, WHOLE)                                                                               \
     static void NAME##_##M(const fnn_gemm_block *g, const few_span *part, const float *a, const float *b, int lanes, \

@@ -14,9 +14,9 @@
 /* Cycles, as the estimates of convolutions count them: a multiply-add on tiles; what a square and a value of C take
  * beside theirs; a value that is split, where neighbours in memory lie along k and where they do not; a multiply-add by
  * vectors, and a value packed for them. */
-#define MULTIPLY 0.0168
-#define SQUARE 650.0
-#define STORE 0.7
+#define MULTIPLY 0.0185
+#define SQUARE 500.0
+#define STORE 0.3
 #define SPLIT_ALONG 0.65
 #define SPLIT_ACROSS 0.8
 #define VECTOR_MULTIPLY (1 / 32.0 / 0.95)
@@ -32,11 +32,12 @@ static int64_t resident_chunks(int64_t lines, int64_t k) {
     return gemm_ceil_div(lines, gemm_max(RESIDENT, RESIDENT_VALUES / padded(k, FNN_TILE_K) / SIDE * SIDE));
 }
 
-/* Cycles that splitting takes where rows stream, or columns do. */
+/* Cycles that splitting takes where rows stream, or columns do. What is resident counts twice: each thread splits it,
+ * before it multiplies anything. */
 static double splits(gemm_order order, int rows_stream, int64_t m, int64_t n, int64_t k) {
     const double a = (double)m * split(order.a_along_k), b = (double)n * split(order.b_along_k);
     const double chunks_a = (double)resident_chunks(m, k), chunks_b = (double)resident_chunks(n, k);
-    return (double)k * (rows_stream ? b + a * chunks_b : a + b * chunks_a);
+    return (double)k * (rows_stream ? 2 * b + a * chunks_b : 2 * a + b * chunks_a);
 }
 
 double fnn_gemm_tile_cycles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k) {
