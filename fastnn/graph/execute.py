@@ -187,8 +187,8 @@ def _recalled(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         return None
     key, threads = _shortcut_key(runtime, module), _backend.state.threads
     for i, (its, shortcut, mp) in enumerate(runtime.shortcuts):
-        if its == key and mp.plan.seconds is None:
-            result = shortcut(args, kwargs, threads)
+        if its == key and shortcut.takes(args, kwargs):
+            result = shortcut.run(threads, mp.plan.seconds)
             if result is not None:
                 runtime.last = runtime.arena.owner = (mp, (args, kwargs))
                 if i > 0:

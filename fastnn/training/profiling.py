@@ -122,8 +122,8 @@ def _rate(amount: float, seconds: float) -> str:
 def profile(model: Any, *inputs: Any, rounds: int = ROUNDS) -> Profile:
     """Return the time of each operation of a training step, or of a model's forward.
 
-    Each time is a median of ``rounds``, taken in the run itself: threads wait for each other only where they do
-    otherwise, and such a wait counts to the operation that needs it. What an operation needs at least is
+    The times are those of the median of ``rounds`` calls, taken in the run itself: threads wait for each other only
+    where they do otherwise, and such a wait counts to the operation that needs it. What an operation needs at least is
     its floating-point operations over the measured multiply-add peak, or its bytes over the measured bandwidth of
     memory, whichever takes longer.
 
@@ -177,8 +177,11 @@ def _plan_of(model: Any, inputs: tuple[Any, ...]) -> Plan:
 
 
 def _measure(call: Callable[[], object], plan: CompiledPlan, rounds: int) -> tuple[float, float, np.ndarray]:
-    """Return medians of seconds: of a call, of one outside its steps where these are timed, and of each step."""
-    whole, outside, steps = [], [], []
+    """Return the median seconds of a call, and of the timed call that took the median: outside its steps, and each.
+
+    Medians of each step alone would add up to less than any call takes.
+    """
+    whole, timed = [], []
     for _ in range(rounds):
         start = time.perf_counter()
         call()
@@ -186,9 +189,9 @@ def _measure(call: Callable[[], object], plan: CompiledPlan, rounds: int) -> tup
         with _timed(plan) as seconds:
             start = time.perf_counter()
             call()
-            outside.append(time.perf_counter() - start - seconds.sum())
-        steps.append(seconds.copy())
-    return float(np.median(whole)), float(np.median(outside)), np.median(steps, axis=0)
+            timed.append((time.perf_counter() - start, seconds.copy()))
+    total, steps = sorted(timed, key=lambda run: run[0])[rounds // 2]
+    return float(np.median(whole)), total - steps.sum(), steps
 
 
 @contextlib.contextmanager
