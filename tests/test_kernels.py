@@ -6,7 +6,6 @@ is exact; random floats must stay within the bounds of ``tolerances``. Threads a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import pytest
 import fastnn as fn
 from case_data import Case, make_inputs
 from cases import all_cases, cases_of, small_cases
+from every_way import check_case
 from fastnn import _core
 from fastnn.graph import run_primitive
 from fastnn.graph.primitive import all_primitives
 from oracle import (
     allowed,
     channels_last,
-    check_no_overrun,
     compare,
     demand,
     make_room,
@@ -35,7 +34,6 @@ from tolerances import terms
 SMALL = small_cases()
 BIG = [case for case in all_cases() if case.group == "big"]
 LEVELS = _core.levels()
-THREADS = (1, 2, 3)
 TESTED = sorted(name for name, primitive in all_primitives().items() if not primitive.host)
 
 # Too little work to share among threads, or none at all.
@@ -49,40 +47,6 @@ def _share_everything() -> None:
     _core.set_poison(True)
     fn.set_precision("exact")
     make_room()
-
-
-def check_case(case: Case, levels: Sequence[str]) -> None:
-    for mode in ("integers", "floats"):
-        inputs = make_inputs(case, mode, terms(case))
-        expected = run_oracle(case, inputs)
-        limits = allowed(case, mode, inputs, expected)
-        for level in levels:
-            _core.set_level(level)
-            first: list[Any] | None = None
-            for threads in (*THREADS, 1):
-                where = f"{mode}, level {level}, {threads} thread{'s' if threads > 1 else ''}"
-                fn.set_num_threads(threads)
-                _core.last_team_size()
-                actual = run_kernel(case, inputs)
-                check_no_overrun(f"{case.id}, {where}:")
-                assert _core.last_team_size() in (1, threads), f"{case.id}, {where}: a team of another size ran"
-                if first is None:
-                    compare(case, actual, expected, limits, where)
-                    first = actual
-                else:
-                    same_bits(case, first, actual, where)
-
-
-def same_bits(case: Case, first: Sequence[Any], again: Sequence[Any], where: str) -> None:
-    for index, (a, b) in enumerate(zip(first, again, strict=True)):
-        if a.tobytes() != b.tobytes():
-            differ = np.atleast_1d(~((a == b) | ((a != a) & (b != b))))
-            at = tuple(int(i[0]) for i in np.nonzero(differ))[: a.ndim] if differ.any() else None
-            raise AssertionError(
-                f"{case.id}, {where}: result {index} differs from the first run on one thread, first at {at}"
-                + (f": {a[at]!r} became {b[at]!r}" if at is not None else " in the sign of a zero or a NaN's payload")
-                + f'\nagain: python -m pytest "tests/test_kernels.py" -k "{case.id}"'
-            )
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.id)

@@ -3,11 +3,13 @@
 #include "../simd/vec_avx512.h"
 
 #include "../kernels/table.h"
-#include "../kernels/tiles.h"
+#include "../kernels/tile_lines.h"
 
 const fnn_tiles fnn_tiles_amx = {
     .begin = tile_begin,
     .end = tile_end,
     .split = tile_split_side,
     .block = tile_block,
+    .lines = tile_lines,
+    .split_line = tile_split_line,
 };

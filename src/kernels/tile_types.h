@@ -22,12 +22,21 @@ typedef struct fnn_tile_side {
     int64_t panel; /* halfs from one panel to the next */
 } fnn_tile_side;
 
+/* Sixteen rows of A that lie in lines (tile_lines.h): where the values of step 0 would begin, and the steps it has. */
+typedef struct fnn_tile_line {
+    int64_t at, first, steps;
+} fnn_tile_line;
+
 /* One block of C = A B; the last block along k also applies the epilogue. */
 typedef struct fnn_tile_block {
     int64_t m, n, steps; /* rows and columns; steps along k */
     const uint16_t *a, *b;
-    int64_t a_panel, b_panel; /* halfs from one panel to the next */
-    float *c;                 /* element (i, j) is c[rows[i] + j]; */
+    int64_t a_panel, b_panel;  /* halfs from one panel to the next */
+    const fnn_tile_line *line; /* or NULL; of m / 16, whose values of step p lie step[p] further ... */
+    const int64_t *step;
+    int64_t a_row, a_part; /* ... with so many halfs from row to row, and from part to part */
+    int a_rows;            /* of each sixteen that there are */
+    float *c;              /* element (i, j) is c[rows[i] + j], nowhere where rows[i] is negative; */
     const int64_t *rows;
     int turned; /* or A's rows are C's columns, and B's columns its rows: element (i, j) is c[rows[j] + i] */
     int add_c, last;
@@ -45,6 +54,8 @@ typedef struct fnn_tiles {
     void (*end)(void);
     void (*split)(const fnn_tile_side *s);
     void (*block)(const fnn_tile_block *g);
+    void (*lines)(const fnn_tile_block *g);                                       /* a block whose A lies in lines */
+    void (*split_line)(const float *src, int64_t n, uint16_t *dst, int64_t part); /* zeros up to a whole step */
 } fnn_tiles;
 
 #endif

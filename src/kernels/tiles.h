@@ -34,8 +34,8 @@ static inline __attribute__((always_inline)) void tile_split(vf x, vi part[FNN_T
     part[2] = (vi)(rest - (vf)part[1]);
 }
 
-/* 32 values of a row of A. */
-static inline __attribute__((always_inline)) void tile_store_row(uint16_t *dst, vf first, vf second) {
+/* 32 values of a row of A, whose parts lie `part` halfs apart. */
+static inline __attribute__((always_inline)) void tile_store_row(uint16_t *dst, int64_t part, vf first, vf second) {
     static const uint16_t upper[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
                                        33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
     const __m512i lanes = _mm512_loadu_si512(upper);
@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) void tile_store_row(uint16_t *dst, 
     tile_split(first, a);
     tile_split(second, b);
     for (int q = 0; q < FNN_TILE_PARTS; q++)
-        _mm512_store_si512(dst + q * TILE_HALFS, _mm512_permutex2var_epi16((__m512i)a[q], lanes, (__m512i)b[q]));
+        _mm512_store_si512(dst + q * part, _mm512_permutex2var_epi16((__m512i)a[q], lanes, (__m512i)b[q]));
 }
 
 /* 16 columns of B at two neighbours along k. */
@@ -114,7 +114,7 @@ TILE_BODY tile_split_rows(const int whole, const fnn_tile_side *s, const tile_pi
             first = tile_finished(s->finish, first, s->channel + p, left);
             if (left > VL) second = tile_finished(s->finish, second, s->channel + p + VL, left - VL);
         }
-        tile_store_row(dst, first, second);
+        tile_store_row(dst, TILE_HALFS, first, second);
     }
 }
 
@@ -132,7 +132,7 @@ TILE_BODY tile_split_rows_across(const int whole, const fnn_tile_side *s, const 
     }
     tile_transpose(first);
     tile_transpose(second);
-    for (int i = 0; i < VL; i++) tile_store_row(w->dst + i * FNN_TILE_K, first[i], second[i]);
+    for (int i = 0; i < VL; i++) tile_store_row(w->dst + i * FNN_TILE_K, TILE_HALFS, first[i], second[i]);
 }
 
 TILE_BODY tile_split_columns(const int whole, const fnn_tile_side *s, const tile_piece *w) {
@@ -216,25 +216,28 @@ static void tile_split_side(const fnn_tile_side *s) {
 
 /* ---- products ------------------------------------------------------------------------------------------- */
 
-/* Rows 0 to 3: sums; 4, 5: of A; 6, 7: of B. */
-static void tile_begin(void) {
-    static const struct {
+/* What the eight tiles hold: sums, as many rows of C as of A; then A; from tile `first_b` on B. */
+static void tile_shape(int rows, int first_b) {
+    struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
         uint8_t rows[16];
-    } shapes = {
-        .palette = 1,
-        .row_bytes = {TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES},
-        .rows = {FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE, FNN_TILE}};
-    _tile_loadconfig(&shapes);
+    } shape = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        shape.row_bytes[i] = TILE_BYTES;
+        shape.rows[i] = (uint8_t)(i < first_b ? rows : FNN_TILE);
+    }
+    __asm__ volatile("" : : "r"(&shape) : "memory"); /* the intrinsic says that it reads eight bytes of it */
+    _tile_loadconfig(&shape);
 }
 
+static void tile_begin(void) { tile_shape(FNN_TILE, 6); }
 static void tile_end(void) { _tile_release(); }
 
 #define TILE_A(part)                                                                                                 \
     do {                                                                                                             \
-        _tile_loadd(4, a + (part) * TILE_HALFS, TILE_BYTES);                                                         \
-        if (R == 2) _tile_loadd(5, a + a_panel + (part) * TILE_HALFS, TILE_BYTES);                                   \
+        _tile_loadd(4, at + (part) * a_part, a_row);                                                                 \
+        if (R == 2) _tile_loadd(5, at + a_panel + (part) * a_part, a_row);                                           \
     } while (0)
 #define TILE_B(part)                                                                                                 \
     do {                                                                                                             \
@@ -253,6 +256,7 @@ static void tile_end(void) { _tile_release(); }
 typedef struct tile_square {
     float sum[2 * FNN_TILE * 2 * FNN_TILE] __attribute__((aligned(64)));
     int64_t m, n, done, row, column; /* rows and columns of C; row, column: where in the block it begins */
+    int64_t width;                   /* floats of a row of sum */
 } tile_square;
 
 /* What the vector units do while tiles multiply: they finish the square before, and split what comes next. */
@@ -272,9 +276,10 @@ static void tile_update(const fnn_gemm_update *u, const tile_square *q, int64_t 
 
 /* Row i of a square to its place in C. */
 static void tile_store(const fnn_tile_block *g, const tile_square *q, int64_t i) {
+    if (g->rows[q->row + i] < 0) return;
     for (int64_t j = 0; j < q->n; j += VL) {
         const int64_t lanes = q->n - j, at = g->rows[q->row + i] + q->column + j;
-        vf v = v_load(q->sum + i * 2 * FNN_TILE + j);
+        vf v = v_load(q->sum + i * q->width + j);
         if (g->add_c) v += tile_load(g->c + at, lanes);
         if (g->last) {
             if (g->bias) v += tile_load(g->bias + q->column + j, lanes);
@@ -335,17 +340,21 @@ static __attribute__((noinline)) void tile_do_meanwhile(tile_meanwhile *w) {
     for (w->due += w->pieces; w->due >= w->steps; w->due -= w->steps) tile_split_piece(w->g->next, &w->piece);
 }
 
-/* R by V panels of 16 into sum, whose rows are 32 floats apart. Small products come first; one operand stays from
- * each product of parts to the next. */
-static inline __attribute__((always_inline)) void tile_sum(const int R, const int V, const uint16_t *a,
-                                                           const uint16_t *b, const fnn_tile_block *g, float *sum,
-                                                           tile_meanwhile *meanwhile) {
-    const int64_t a_panel = g->a_panel, b_panel = g->b_panel;
+/* R by V panels of 16 over steps [p, end) into sum, whose rows are 32 floats apart. Small products come first; one
+ * operand stays from each product of parts to the next. in_lines, a constant of the caller: A lies in lines, the first of
+ * which would begin at a + line, the other a_panel further; else in panels. */
+static inline __attribute__((always_inline)) void tile_sum(const int R, const int V, const int in_lines,
+                                                           const uint16_t *a, int64_t line, int64_t a_panel,
+                                                           const uint16_t *b, const fnn_tile_block *g, int64_t p,
+                                                           int64_t end, float *sum, tile_meanwhile *meanwhile) {
+    const int64_t b_panel = g->b_panel, a_part = in_lines ? g->a_part : TILE_HALFS;
+    const int64_t a_row = in_lines ? g->a_row * (int64_t)sizeof *a : TILE_BYTES;
     _tile_zero(0);
     if (V == 2) _tile_zero(1);
     if (R == 2) _tile_zero(2);
     if (R == 2 && V == 2) _tile_zero(3);
-    for (int64_t p = 0; p < g->steps; p++, a += FNN_TILE_STEP, b += FNN_TILE_STEP) {
+    for (; p < end; p++, b += FNN_TILE_STEP) {
+        const uint16_t *at = a + (in_lines ? line + g->step[p] : p * FNN_TILE_STEP);
         TILE_A(0);
         TILE_B(2);
         TILE_MULTIPLY;
@@ -382,17 +391,17 @@ static void tile_block(const fnn_tile_block *g) {
             tile_square *q = &square[now];
             const int64_t m = g->m - i < side ? g->m - i : side, n = g->n - j < side ? g->n - j : side;
             q->m = g->turned ? n : m, q->n = g->turned ? m : n;
-            q->row = g->turned ? j : i, q->column = g->turned ? i : j, q->done = 0;
+            q->row = g->turned ? j : i, q->column = g->turned ? i : j, q->done = 0, q->width = side;
             meanwhile.now = q, meanwhile.asked = 0;
             const uint16_t *a = g->a + i / FNN_TILE * g->a_panel, *b = g->b + j / FNN_TILE * g->b_panel;
             if (m > FNN_TILE && n > FNN_TILE)
-                tile_sum(2, 2, a, b, g, q->sum, &meanwhile);
+                tile_sum(2, 2, 0, a, 0, g->a_panel, b, g, 0, g->steps, q->sum, &meanwhile);
             else if (m > FNN_TILE)
-                tile_sum(2, 1, a, b, g, q->sum, &meanwhile);
+                tile_sum(2, 1, 0, a, 0, g->a_panel, b, g, 0, g->steps, q->sum, &meanwhile);
             else if (n > FNN_TILE)
-                tile_sum(1, 2, a, b, g, q->sum, &meanwhile);
+                tile_sum(1, 2, 0, a, 0, g->a_panel, b, g, 0, g->steps, q->sum, &meanwhile);
             else
-                tile_sum(1, 1, a, b, g, q->sum, &meanwhile);
+                tile_sum(1, 1, 0, a, 0, g->a_panel, b, g, 0, g->steps, q->sum, &meanwhile);
             meanwhile.before = q;
         }
     if (meanwhile.before) tile_finish(g, meanwhile.before, side);

@@ -17,6 +17,7 @@ static const conv2d_algorithm *const forward[] = {
     &fnn_conv2d_winograd_2,
     &fnn_conv2d_winograd_4,
     &fnn_conv2d_winograd_5,
+    &fnn_conv2d_tiles,
     NULL,
 };
 static const conv2d_algorithm *const bwd_data[] = {
@@ -31,6 +32,7 @@ static const conv2d_algorithm *const bwd_data[] = {
     &fnn_conv2d_winograd_2_bwd_data,
     &fnn_conv2d_winograd_4_bwd_data,
     &fnn_conv2d_winograd_5_bwd_data,
+    &fnn_conv2d_tiles_bwd_data,
     NULL,
 };
 static const conv2d_algorithm *const bwd_weights[] = {

@@ -115,6 +115,10 @@ typedef struct strip_call {
     float slope;
 } strip_call;
 
+/* Plans without the sizes that follow from how they are run; NULL where there is no memory. */
+strip_plan *fnn_strip_forward_plan(const conv2d_problem *p);
+strip_plan *fnn_strip_gradient_plan(const conv2d_problem *p);
+
 /* The plan's sizes that follow from the rest: panels, blocks, sets; the op's units and scratch. */
 void fnn_strip_finish(fnn_op *op, strip_plan *plan);
 void fnn_strip_run(const fnn_op *op, const strip_call *call, void *scratch, const fnn_team *team);

@@ -74,10 +74,9 @@ static void set_taps(strip_plan *plan, strip_part *f, const strip_taps *h, const
     }
 }
 
-static fnn_status forward_init(fnn_op *op) {
-    const conv2d_problem *p = op->problem;
-    strip_plan *plan = op->plan = new_plan(1, p);
-    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+strip_plan *fnn_strip_forward_plan(const conv2d_problem *p) {
+    strip_plan *plan = new_plan(1, p);
+    if (!plan) return NULL;
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
     int64_t *room = room_of(plan, p);
     const strip_taps h = strip_forward_taps(p->kh, p->padding[0], p->dilation[0], room),
@@ -86,7 +85,6 @@ static fnn_status forward_init(fnn_op *op) {
     plan->src_h = p->ih, plan->src_w = p->iw, plan->src_pixel = p->ic, plan->step_h = p->stride[0];
     plan->low_h = h.offset[0], plan->high_h = h.offset[h.count - 1];
     plan->lines = p->oh, plan->dst_image = p->oh * p->ow * p->oc;
-    plan->runs = fnn_strip_runs(op->k, p->n, p->ow);
     set_copy(plan, p->ow, p->stride[1], w.offset[0], w.offset[w.count - 1], w.count == 1);
     plan->copy.prologue = p->in_affine || p->in_activation;
     plan->copy.activation = (int)p->in_activation, plan->copy.slope = (float)p->in_slope;
@@ -94,15 +92,13 @@ static fnn_status forward_init(fnn_op *op) {
         .grid_h = p->oh, .grid_w = p->ow, .line = p->ow * p->oc, .pixel = p->oc, .segment = segments_of(plan, p, 0)};
     set_taps(plan, &plan->part[0], &h, &w, p->kw, p->stride[1], plan->tables);
     plan->weights = (fnn_strip_weights){taps, icg, taps, icg * taps, ocg * icg * taps, plan->tables};
-    fnn_strip_finish(op, plan);
-    return FNN_OK;
+    return plan;
 }
 
-static fnn_status gradient_init(fnn_op *op) {
-    const conv2d_problem *p = op->problem;
+strip_plan *fnn_strip_gradient_plan(const conv2d_problem *p) {
     const int64_t sh = p->stride[0], sw = p->stride[1];
-    strip_plan *plan = op->plan = new_plan(sh * sw, p);
-    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    strip_plan *plan = new_plan(sh * sw, p);
+    if (!plan) return NULL;
     const int64_t icg = p->ic / p->groups, ocg = p->oc / p->groups, taps = p->kh * p->kw;
     int64_t *room = room_of(plan, p), low_w = 0, high_w = 0;
     plan->channels = ocg, plan->columns = icg;
@@ -110,7 +106,6 @@ static fnn_status gradient_init(fnn_op *op) {
     strip_gradient_reach(p->kh, sh, p->padding[0], p->dilation[0], room, &plan->low_h, &plan->high_h);
     strip_gradient_reach(p->kw, sw, p->padding[2], p->dilation[1], room, &low_w, &high_w);
     plan->lines = strip_phase_size(p->ih, 0, sh), plan->dst_image = p->ih * p->iw * p->ic;
-    plan->runs = fnn_strip_runs(op->k, p->n, strip_phase_size(p->iw, 0, sw));
     set_copy(plan, strip_phase_size(p->iw, 0, sw), 1, low_w, high_w, 0);
     for (int64_t i = 0; i < plan->n_parts; i++) {
         const strip_phase f = strip_gradient_phase(p, i, room);
@@ -123,9 +118,19 @@ static fnn_status gradient_init(fnn_op *op) {
         set_taps(plan, &plan->part[i], &f.h, &f.w, p->kw, 1, plan->tables);
     }
     plan->weights = (fnn_strip_weights){taps, ocg, icg * taps, taps, ocg * icg * taps, plan->tables};
+    return plan;
+}
+
+static fnn_status finish_plan(fnn_op *op, strip_plan *plan) {
+    op->plan = plan;
+    if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
+    plan->runs = fnn_strip_runs(op->k, plan->n, plan->part[0].grid_w);
     fnn_strip_finish(op, plan);
     return FNN_OK;
 }
+
+static fnn_status forward_init(fnn_op *op) { return finish_plan(op, fnn_strip_forward_plan(op->problem)); }
+static fnn_status gradient_init(fnn_op *op) { return finish_plan(op, fnn_strip_gradient_plan(op->problem)); }
 
 /* ---- runs ----------------------------------------------------------------------------------------------- */
 
