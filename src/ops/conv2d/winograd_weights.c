@@ -61,7 +61,9 @@ static fnn_status init(fnn_op *op, int64_t m) {
     plan->pieces = gemm_ceil_div(p->ic, plan->piece);
     plan->panels = gemm_ceil_div(p->oc, op->k->gemm_nr);
     const int64_t fit = BLOCK_FLOATS / (values * (p->ic + p->oc));
-    const int64_t most = gemm_min(MOST_TILES, gemm_max(FEWEST_TILES, fit));
+    /* One larger block, where it takes less room than the sums that several need. */
+    const int at_once = plan->tiles <= MOST_TILES && (plan->tiles - fit) * (p->ic + p->oc) <= p->ic * p->oc;
+    const int64_t most = at_once ? MOST_TILES : gemm_min(MOST_TILES, gemm_max(FEWEST_TILES, fit));
     plan->block = gemm_max(1, gemm_ceil_div(plan->tiles, gemm_max(1, gemm_ceil_div(plan->tiles, most))));
     plan->x_value = plan->pieces * plan->block * plan->piece + WINO_PAD;
     plan->dy_value = plan->panels * plan->block * op->k->gemm_nr + WINO_PAD;
