@@ -32,12 +32,13 @@ static int64_t resident_chunks(int64_t lines, int64_t k) {
     return gemm_ceil_div(lines, gemm_max(RESIDENT, RESIDENT_VALUES / padded(k, FNN_TILE_K) / SIDE * SIDE));
 }
 
-/* Cycles that splitting takes where rows stream, or columns do. What is resident counts twice: each thread splits it,
- * before it multiplies anything. */
+/* Cycles that splitting takes where rows stream, or columns do. What is resident counts twice, unless it is in chunks:
+ * each thread splits it, before it multiplies anything. */
 static double splits(gemm_order order, int rows_stream, int64_t m, int64_t n, int64_t k) {
     const double a = (double)m * split(order.a_along_k), b = (double)n * split(order.b_along_k);
     const double chunks_a = (double)resident_chunks(m, k), chunks_b = (double)resident_chunks(n, k);
-    return (double)k * (rows_stream ? 2 * b + a * chunks_b : 2 * a + b * chunks_a);
+    const double all_a = chunks_a > 1 ? a : 2 * a, all_b = chunks_b > 1 ? b : 2 * b;
+    return (double)k * (rows_stream ? all_b + a * chunks_b : all_a + b * chunks_a);
 }
 
 double fnn_gemm_tile_cycles(const fnn_kernels *kernels, gemm_order order, int64_t m, int64_t n, int64_t k) {
