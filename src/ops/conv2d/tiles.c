@@ -11,7 +11,6 @@
 #define LARGE_VALUES ((int64_t)256 << 10)
 #define LARGE_WEIGHTS ((int64_t)128 << 10)
 #define PANEL (2 * FNN_TILE) /* columns that are split at a time */
-#define SLACK 64             /* halfs past a part's lines that a step may read */
 
 /* Cycles, as other estimates count them: a multiply-add with two columns of tiles, and with one; what a square of sums
  * takes beside them; a source value copied and split, and a weight packed and split. */
@@ -51,9 +50,9 @@ static int64_t steps_of(const strip_plan *plan) {
 }
 
 /* Halfs from one part of the copies to the next; of all parts, with what rows past a line's last output may read. */
-static int64_t part_halfs(const strip_plan *plan) { return plan->block_lines * plan->line + SLACK; }
+static int64_t part_halfs(const strip_plan *plan) { return plan->block_lines * plan->line; }
 static int64_t copied_halfs(const strip_plan *plan) {
-    return FNN_TILE_PARTS * part_halfs(plan) + FNN_TILE * plan->row;
+    return FNN_TILE_PARTS * part_halfs(plan) + FNN_TILE * plan->row + FNN_TILE_K;
 }
 
 /* Rows of tiles that a block has at most: part 0 of a plan has the widest lines. */
@@ -79,14 +78,37 @@ typedef struct tiles_scratch {
     fnn_tile_line *lines;
 } tiles_scratch;
 
-static size_t cut(const strip_plan *plan, void *at, tiles_scratch *s) {
-    char *p = at;
-    s->copies = (uint16_t *)p, p += fnn_round_up((size_t)copied_halfs(plan) * sizeof(uint16_t));
-    s->line = (float *)p, p += fnn_round_up((size_t)plan->line * sizeof(float));
-    s->step = (int64_t *)p, p += fnn_round_up((size_t)most_steps(plan) * sizeof(int64_t));
-    s->lines = (fnn_tile_line *)p, p += fnn_round_up((size_t)most_tiles(plan) * sizeof(fnn_tile_line));
-    s->rows = (int64_t *)p, p += fnn_round_up((size_t)(most_tiles(plan) * FNN_TILE) * sizeof(int64_t));
-    return (size_t)(p - (char *)at);
+/* Where each of them begins, in bytes, and where the last ends. */
+typedef struct tiles_room {
+    size_t line, step, lines, rows, end;
+} tiles_room;
+
+static tiles_room room_of(const strip_plan *plan) {
+    tiles_room r;
+    r.line = fnn_round_up((size_t)copied_halfs(plan) * sizeof(uint16_t));
+    r.step = r.line + fnn_round_up((size_t)plan->line * sizeof(float));
+    r.lines = r.step + fnn_round_up((size_t)most_steps(plan) * sizeof(int64_t));
+    r.rows = r.lines + fnn_round_up((size_t)most_tiles(plan) * sizeof(fnn_tile_line));
+    r.end = r.rows + fnn_round_up((size_t)(most_tiles(plan) * FNN_TILE) * sizeof(int64_t));
+    return r;
+}
+
+static tiles_scratch cut(const strip_plan *plan, void *scratch) {
+    const tiles_room r = room_of(plan);
+    char *at = scratch;
+    return (tiles_scratch){.copies = (uint16_t *)at,
+                           .line = (float *)(at + r.line),
+                           .step = (int64_t *)(at + r.step),
+                           .lines = (fnn_tile_line *)(at + r.lines),
+                           .rows = (int64_t *)(at + r.rows)};
+}
+
+/* Halfs of a line: a run shorter than a step reads past its end, within the line, where zeros are. */
+static int64_t line_halfs(const strip_plan *plan) {
+    int64_t past = 0;
+    for (int64_t i = 0; i < plan->n_parts; i++)
+        if (tap_line_of(&plan->part[i]).length < FNN_TILE_K) past = FNN_TILE_K;
+    return gemm_ceil_div(plan->line + past, FNN_TILE_K) * FNN_TILE_K;
 }
 
 /* Source lines that so many output lines meet. */
@@ -97,7 +119,7 @@ static int64_t source_lines(const strip_plan *plan, int64_t lines) {
 static fnn_status finish_plan(fnn_op *op, strip_plan *plan) {
     op->plan = plan;
     if (!plan) return fnn_fail(op, FNN_NO_MEMORY, "no memory for the plan");
-    plan->line = gemm_ceil_div(plan->line, FNN_TILE_K) * FNN_TILE_K;
+    plan->line = line_halfs(plan);
     plan->panels = gemm_ceil_div(plan->columns, PANEL);
     const int64_t values = plan->columns * plan->k > LARGE_WEIGHTS ? LARGE_VALUES : BLOCK_VALUES;
     const int64_t fit = values / plan->line, image = source_lines(plan, plan->lines);
@@ -109,8 +131,7 @@ static fnn_status finish_plan(fnn_op *op, strip_plan *plan) {
     }
     op->units = plan->groups * plan->n * plan->lines;
     op->scratch_shared = (size_t)(plan->groups * weight_halfs(plan)) * sizeof(uint16_t);
-    tiles_scratch unused;
-    op->scratch_thread = cut(plan, NULL, &unused);
+    op->scratch_thread = room_of(plan).end;
     const size_t panel = (size_t)(PANEL * plan->k) * sizeof(float);
     if (op->scratch_thread < panel) op->scratch_thread = panel;
     return FNN_OK;
@@ -211,16 +232,6 @@ static void copy_run(const fnn_op *op, const strip_call *call, const tiles_block
     }
 }
 
-/* What a run shorter than a step reads past it meets zeros, but must be a number: so are lines that no source line is copied
- * to, and what is past the last. All else that is not copied reaches no output. */
-static void clear_copies(const strip_plan *plan, const tiles_scratch *s) {
-    int short_runs = 0;
-    for (int64_t i = 0; i < plan->n_parts; i++) short_runs |= tap_line_of(&plan->part[i]).length < FNN_TILE_K;
-    if (!short_runs) return;
-    memset(s->copies, 0, (size_t)copied_halfs(plan) * sizeof(uint16_t));
-    memset(s->line, 0, (size_t)plan->line * sizeof(float));
-}
-
 /* ---- rows of tiles -------------------------------------------------------------------------------------- */
 
 static void set_steps(const strip_plan *plan, const strip_part *f, int64_t *step) {
@@ -318,13 +329,12 @@ static void run(const fnn_op *op, const strip_call *call, void *scratch, const f
     const strip_plan *plan = call->plan;
     uint16_t *weights = scratch;
     void *own = fnn_thread_scratch(op, scratch, team->tid);
-    tiles_scratch s;
     int64_t lo, hi;
     split_weights(op, call, weights, own, team);
     fnn_team_wait(team);
-    cut(plan, own, &s);
+    const tiles_scratch s = cut(plan, own);
     fnn_share(plan->groups * plan->n * plan->lines, team->tid, team->n, &lo, &hi);
-    clear_copies(plan, &s);
+    memset(s.line, 0, (size_t)plan->line * sizeof(float)); /* between and past the pixels that are copied */
     run_share(op, call, lo, hi, weights, &s);
     op->k->tiles->end();
 }
