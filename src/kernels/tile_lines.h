@@ -1,8 +1,8 @@
-/* Convolutions on tiles: a row of A is what one output meets of a line of taps, which is a run of neighbours along k.
+/* Convolutions on tiles: a row of A is what one output meets of a line of taps, a run of neighbours along k.
  *
- * Source lines are copied as for strips (conv_strip.h), then split: each part is a copy of its own, of the same layout. The
- * runs of neighbouring outputs begin at one distance from each other, so a tile loads up to 16 of them as they are: nothing
- * is gathered, and each value is split once for all taps and all columns of B. */
+ * Source lines are copied as for strips (conv_strip.h), then split: each part is a copy of its own, of the same
+ * layout. The runs of neighbouring outputs begin at one distance from each other, so a tile loads up to 16 of them
+ * as they are: nothing is gathered, and each value is split once for all taps and all columns of B. */
 #ifndef FASTNN_KERNELS_TILE_LINES_H
 #define FASTNN_KERNELS_TILE_LINES_H
 

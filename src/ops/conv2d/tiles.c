@@ -1,12 +1,12 @@
-/* Direct convolution on tiles (kernels/tile_lines.h), forward and the gradient for the input: geometry and taps are those
- * of strips (strip.h). Threads split the weights for each other, then share lines of outputs; a block of lines is copied
- * and split, and meets all columns. */
+/* Direct convolution on tiles (kernels/tile_lines.h), forward and the gradient for the input: geometry and taps are
+ * those of strips (strip.h). Threads split the weights for each other, then share lines of outputs; a block of lines
+ * is copied and split, and meets all columns. */
 #include <string.h>
 
 #include "strip.h"
 
-/* Split source values of a block: they stay in the second-level cache beside weights, unless these come from past it: then
- * more outputs must meet them. */
+/* Split source values of a block: they stay in the second-level cache beside weights, unless these come from past
+ * it: then more outputs must meet them. */
 #define BLOCK_VALUES ((int64_t)96 << 10)
 #define LARGE_VALUES ((int64_t)256 << 10)
 #define LARGE_WEIGHTS ((int64_t)128 << 10)
@@ -27,8 +27,8 @@ static int64_t tiles_of(int64_t width) { return gemm_ceil_div(width, FNN_TILE); 
 /* Outputs of a line in each of its tiles. */
 static int64_t rows_of(int64_t width) { return gemm_ceil_div(width, gemm_max(1, tiles_of(width))); }
 
-/* A line of taps as steps along k: `runs` of neighbours in a copied line, `length` values and `steps` each. The last step
- * of a run ends where the run does, unless the run is shorter than a step: what lies past it then meets zeros. */
+/* A line of taps as steps along k: `runs` of neighbours in a copied line, `length` values and `steps` each. The last
+ * step of a run ends where the run does, unless the run is shorter than a step: what lies past it then meets zeros. */
 typedef struct tap_line {
     int64_t runs, length, steps;
 } tap_line;
@@ -69,8 +69,8 @@ static int64_t weight_halfs(const strip_plan *plan) {
     return tiles_of(plan->columns) * steps_of(plan) * FNN_TILE_STEP;
 }
 
-/* What a thread works on: the copies of a block, a line of floats, the table of steps, the rows of tiles and of C. While
- * weights are split it is a panel of them as floats. */
+/* What a thread works on: the copies of a block, a line of floats, the table of steps, the rows of tiles and of C.
+ * While weights are split it is a panel of them as floats. */
 typedef struct tiles_scratch {
     uint16_t *copies;
     float *line;
