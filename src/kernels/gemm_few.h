@@ -56,7 +56,12 @@ static inline __attribute__((always_inline)) int64_t few_run(const int M, const 
         GEMM_UNROLL for (int i = 0; i < M; i++) av[i] = v_load(row[i] + p);
         GEMM_UNROLL for (int r = 0; r < R; r++) {
             const vf bv = v_load(column[r] + p);
-            if (p % GEMM_LINE == 0 && ahead) __builtin_prefetch(column[r] + p + ahead, 0, R == 4 ? 2 : 3);
+            if (p % GEMM_LINE == 0 && ahead) {
+                if (R == 4)
+                    __builtin_prefetch(column[r] + p + ahead, 0, 2);
+                else
+                    __builtin_prefetch(column[r] + p + ahead, 0, 3);
+            }
             GEMM_UNROLL for (int i = 0; i < M; i++) acc[i][r] = v_fma(av[i], bv, acc[i][r]);
         }
     }
