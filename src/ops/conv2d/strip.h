@@ -115,6 +115,25 @@ typedef struct strip_call {
     float slope;
 } strip_call;
 
+static inline strip_call strip_forward_call(const fnn_op *op, void *const *buf) {
+    const conv2d_problem *p = op->problem;
+    return (strip_call){.plan = op->plan,
+                        .src = buf[X],
+                        .w = buf[W],
+                        .in_scale = buf[IN_SCALE],
+                        .in_shift = buf[IN_SHIFT],
+                        .bias = buf[BIAS],
+                        .residual = buf[RESIDUAL],
+                        .dst = buf[Y],
+                        .accumulate = (int)p->accumulate,
+                        .activation = (int)p->activation,
+                        .slope = (float)p->slope};
+}
+
+static inline strip_call strip_gradient_call(const fnn_op *op, void *const *buf) {
+    return (strip_call){.plan = op->plan, .src = buf[0], .w = buf[1], .dst = buf[2]};
+}
+
 /* Plans without the sizes that follow from how they are run; NULL where there is no memory. */
 strip_plan *fnn_strip_forward_plan(const conv2d_problem *p);
 strip_plan *fnn_strip_gradient_plan(const conv2d_problem *p);

@@ -340,23 +340,12 @@ static void run(const fnn_op *op, const strip_call *call, void *scratch, const f
 }
 
 static void forward_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    const conv2d_problem *p = op->problem;
-    const strip_call call = {.plan = op->plan,
-                             .src = buf[X],
-                             .w = buf[W],
-                             .in_scale = buf[IN_SCALE],
-                             .in_shift = buf[IN_SHIFT],
-                             .bias = buf[BIAS],
-                             .residual = buf[RESIDUAL],
-                             .dst = buf[Y],
-                             .accumulate = (int)p->accumulate,
-                             .activation = (int)p->activation,
-                             .slope = (float)p->slope};
+    const strip_call call = strip_forward_call(op, buf);
     run(op, &call, scratch, team);
 }
 
 static void gradient_run(const fnn_op *op, void *const *buf, void *scratch, const fnn_team *team) {
-    const strip_call call = {.plan = op->plan, .src = buf[0], .w = buf[1], .dst = buf[2]};
+    const strip_call call = strip_gradient_call(op, buf);
     run(op, &call, scratch, team);
 }
 
