@@ -4,6 +4,7 @@
 
 #include "../kernels/table.h"
 #include "../kernels/tile_lines.h"
+#include "../kernels/tile_pixels.h"
 
 const fnn_tiles fnn_tiles_amx = {
     .begin = tile_begin,
@@ -12,4 +13,6 @@ const fnn_tiles fnn_tiles_amx = {
     .block = tile_block,
     .lines = tile_lines,
     .split_line = tile_split_line,
+    .split_pixel_rows = tile_split_pixel_rows,
+    .split_pixel_columns = tile_split_pixel_columns,
 };

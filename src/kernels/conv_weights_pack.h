@@ -39,10 +39,16 @@ static void weights_pack(float *dst, int64_t panel_floats, int64_t panels, int64
         }
 }
 
-/* Up to VL sources by n. */
-static void weights_turn_group(float *dst, int64_t width, const float *src, int64_t apart, int lanes, int64_t n) {
+/* Up to VL sources by n, from the first on, counted through the rounds. */
+static void weights_turn_group(float *dst, const float *src, const fnn_weights_turn *t, int64_t first, int lanes) {
+    const int64_t width = t->width, n = t->n;
     const float *row[VL];
-    for (int i = 0; i < VL; i++) row[i] = src + (i < lanes ? i : lanes - 1) * apart;
+    int64_t at = first % t->count;
+    src += first / t->count * t->src_round;
+    for (int i = 0; i < VL; i++) {
+        row[i] = src + at * t->apart;
+        if (i + 1 < lanes && ++at == t->count) at = 0, src += t->src_round;
+    }
     int64_t p = 0;
     for (; p + 4 <= n; p += 4, dst += 4 * width) {
         vf r[4];
@@ -59,9 +65,11 @@ static void weights_turn_group(float *dst, int64_t width, const float *src, int6
         for (int i = 0; i < lanes; i++) dst[i] = row[i][p];
 }
 
-/* Writes the turned elements and nothing else. */
+/* Writes the turned elements and nothing else. Rounds that adjoin in dst are one. */
 static void weights_turn(float *dst, const float *src, const fnn_weights_turn *t) {
-    for (int64_t q = 0; q < t->rounds; q++, dst += t->dst_round, src += t->src_round) {
+    const int adjoin = t->count > 1 && t->dst_round == t->count;
+    const int64_t rounds = adjoin ? 1 : t->rounds, count = adjoin ? t->rounds * t->count : t->count;
+    for (int64_t q = 0; q < rounds; q++, dst += t->dst_round, src += t->src_round) {
         if (t->width == 1) {
             for (int64_t p = 0; p < t->n; p += VL) {
                 const int lanes = t->n - p < VL ? (int)(t->n - p) : VL;
@@ -70,12 +78,11 @@ static void weights_turn(float *dst, const float *src, const fnn_weights_turn *t
                 else
                     v_store_n(dst + p, v_load_n(src + p, lanes), lanes);
             }
-        } else if (t->count == 1) {
+        } else if (count == 1) {
             for (int64_t p = 0; p < t->n; p++) dst[p * t->width] = src[p];
         } else {
-            for (int64_t first = 0; first < t->count; first += VL)
-                weights_turn_group(dst + first, t->width, src + first * t->apart, t->apart,
-                                   t->count - first < VL ? (int)(t->count - first) : VL, t->n);
+            for (int64_t first = 0; first < count; first += VL)
+                weights_turn_group(dst + first, src, t, first, count - first < VL ? (int)(count - first) : VL);
         }
     }
 }

@@ -48,6 +48,16 @@ typedef struct fnn_tile_block {
     const fnn_tile_side *next;            /* or NULL: what is split meanwhile */
 } fnn_tile_block;
 
+/* One step along k of operands whose values along k are pixels: `channels` of each of 32, from `channel` on, in panels
+ * of `width`. */
+typedef struct fnn_tile_pixels {
+    const float *const *pixel;
+    int64_t channel, channels, width;
+    int64_t next; /* floats from each to the pixel of the next step */
+    uint16_t *dst;
+    int64_t panel; /* halfs from one panel to the next */
+} fnn_tile_pixels;
+
 /* The kernels of a level that has tiles. A thread calls begin before it multiplies, end after. */
 typedef struct fnn_tiles {
     void (*begin)(void);
@@ -56,6 +66,8 @@ typedef struct fnn_tiles {
     void (*block)(const fnn_tile_block *g);
     void (*lines)(const fnn_tile_block *g);                                       /* a block whose A lies in lines */
     void (*split_line)(const float *src, int64_t n, uint16_t *dst, int64_t part); /* zeros up to a whole step */
+    void (*split_pixel_rows)(const fnn_tile_pixels *s);                           /* of A */
+    void (*split_pixel_columns)(const fnn_tile_pixels *s);                        /* of B */
 } fnn_tiles;
 
 #endif

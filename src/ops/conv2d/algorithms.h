@@ -41,7 +41,7 @@ extern const conv2d_algorithm fnn_conv2d_depthwise, fnn_conv2d_depthwise_bwd_dat
 extern const conv2d_algorithm fnn_conv2d_depthwise_tiles, fnn_conv2d_depthwise_tiles_bwd_data,
     fnn_conv2d_depthwise_tiles_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_strip, fnn_conv2d_strip_bwd_data;
-extern const conv2d_algorithm fnn_conv2d_tiles, fnn_conv2d_tiles_bwd_data;
+extern const conv2d_algorithm fnn_conv2d_tiles, fnn_conv2d_tiles_bwd_data, fnn_conv2d_tiles_bwd_weights;
 extern const conv2d_algorithm fnn_conv2d_planes, fnn_conv2d_planes_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_turns, fnn_conv2d_turns_bwd_data;
 extern const conv2d_algorithm fnn_conv2d_scatter_bwd_data;

@@ -45,6 +45,7 @@ static const conv2d_algorithm *const bwd_weights[] = {
     &fnn_conv2d_winograd_2_bwd_weights,
     &fnn_conv2d_winograd_4_bwd_weights,
     &fnn_conv2d_winograd_5_bwd_weights,
+    &fnn_conv2d_tiles_bwd_weights,
     NULL,
 };
 /* clang-format on */
