@@ -8,6 +8,7 @@
 
 #define DIRECT_EFFICIENCY 0.95 /* of a 1x1 whose product is dw: no partial results, no turn */
 #define DIRECT_PACK 0.75       /* cycles a value of its operands, which are packed in blocks of a matrix product */
+#define CHUNK_PACK 0.3         /* what a value of another 1x1 takes more than one that is gathered near its use */
 
 typedef struct bwd_weights_plan {
     gemm_plan gemm;
@@ -34,9 +35,10 @@ static double cost(const fnn_kernels *kernels, const conv2d_problem *p) {
     if (conv2d_is_pointwise(p) && plan.chunks == 1)
         return (double)p->groups * (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, DIRECT_EFFICIENCY) +
                                     DIRECT_PACK * pixels * (double)(filter + ocg));
+    const double pack = conv2d_gather_cycles(p->ic / p->groups) + (conv2d_is_pointwise(p) ? CHUNK_PACK : 0);
     return (double)p->groups *
            (conv2d_tile_cycles(kernels, (double)ocg, filter, pixels, CONV2D_GEMM_WEIGHTS_EFFICIENCY) +
-            conv2d_gather_cycles(p->ic / p->groups) * pixels * (double)(filter + ocg));
+            pack * pixels * (double)(filter + ocg));
 }
 
 static fnn_status init(fnn_op *op) {
