@@ -116,6 +116,13 @@ def test_explain() -> None:
     assert all(c.seconds is None for choice in fn.explain(model, (1, 3, 5, 5)).choices for c in choice.candidates)
 
 
+def test_explain_marks_a_product_on_tiles() -> None:
+    told = fn.explain(fn.nn.Conv2d(480, 192, 1), (8, 480, 14, 14))
+    for choice in told.choices:
+        chosen = [c for c in choice.candidates if c.chosen]
+        assert [c.cycles for c in chosen] == [min(c.cycles for c in choice.candidates if c.allowed)]
+
+
 def test_explain_refuses_in_one_line() -> None:
     layer = fn.nn.Conv2d(3, 4, 3)
     with pytest.raises(TypeError, match="explain: expected a Module, got int"):

@@ -120,11 +120,10 @@ def _zeros(shape: tuple[Any, ...]) -> np.ndarray:
 
 def _candidates(step: Step) -> list[Candidate]:
     op = _backend.core().Op(step.op, dict(step.fields))
-    return [
-        Candidate(name, number, allowed, name == op.algorithm, cycles)
-        for name, number, _, applies, allowed, cycles in op.candidates
-        if applies
-    ]
+    rows = [row for row in op.candidates if row[3]]
+    # A product says where it went to tiles.
+    taken = next((row[0] for row in rows if row[0] == op.algorithm), op.algorithm.removesuffix("-tiles"))
+    return [Candidate(row[0], row[1], row[4], row[0] == taken, row[5]) for row in rows]
 
 
 def _words(f: Mapping[str, Any]) -> str:
